@@ -1,0 +1,54 @@
+"""Acts: what people decide, folded from the topic `acts` into registers (design decision 10).
+
+For now three: a key is registered, a key is revoked, a catalogue is released. They count only when signed by an
+operator key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.report import KeyId, Millis
+from schemas.signature import PublicKey
+from schemas.unit import UnitCode
+
+ACT_TYPE = "vn.chungsuc.act.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRegistered:
+    """`unit` signs under `kid` from the act's broker time on."""
+
+    kid: KeyId
+    unit: UnitCode
+    public_key: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRevoked:
+    """Reports accepted from the act's broker time on are no longer taken under `kid`."""
+
+    kid: KeyId
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueReleased:
+    """A catalogue as one archive; `digest` is the SHA-256 of `bundle`."""
+
+    epoch: int
+    serial: int
+    digest: bytes
+    bundle: bytes
+
+
+ActBody = KeyRegistered | KeyRevoked | CatalogueReleased
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act as signed. `id` is chosen before it is sent, so that it is sent once."""
+
+    id: str
+    issued_at: Millis
+    body: ActBody

@@ -1,0 +1,290 @@
+"""The catalogue: units, lines, forms and code lists, released as a whole with epoch, serial and digest.
+
+The catalogue is in the log (design decision 9): one act carries it as a bundle, a control record in every partition of
+`reports` puts it in force, and every worker and every replay decides by the bundle announced at a record's offset.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from zoneinfo import ZoneInfo
+
+from schemas.codec import header_schema
+from schemas.form import Fingerprint, Form, FormError, FormId, read_form
+from schemas.unit import OPEN, UBND, LineName, Subordination, Unit, UnitCode, UnitError, UnitKind, Units
+
+ANNOUNCEMENT_TYPE = "vn.chungsuc.catalogue.v1"
+RELEASED = Path(__file__).parent / "released"
+ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
+"""The zone of deadlines and of the day of acceptance."""
+
+_UNIT_COLUMNS = ("code", "name", "level", "kind", "place", "valid_from", "valid_to")
+_LINE_COLUMNS = ("code", "superior", "valid_from", "valid_to")
+_TREE_COLUMNS = ("code", "name", "level", "parent", "valid_from", "valid_to")
+
+
+class CatalogueError(ValueError):
+    """A catalogue that can't be used or must not be released; one line that names file and row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a control record says. Ordered by (epoch, serial)."""
+
+    epoch: int
+    serial: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CodeEntry:
+    """One code of a code list during its validity."""
+
+    code: str
+    label_vi: str
+    label_en: str
+    valid_from: date
+    valid_to: date
+
+
+class Catalogue:
+    """A catalogue read from its files. `files` maps relative paths to bytes and is the whole of its identity."""
+
+    def __init__(self, files: Mapping[str, bytes], epoch: int = 1, serial: int = 1) -> None:
+        self.files = dict(sorted(files.items()))
+        self.epoch = epoch
+        self.serial = serial
+        self.zone = ZONE
+        self._forms = _read_forms(self.files)
+        self.codes = _read_codes(self.files)
+        self.units = _read_units(self.files)
+        for form in self._forms.values():
+            for dimension in form.dimensions:
+                if dimension.code_list not in self.codes:
+                    raise CatalogueError(f"form {form.id}: no code list {dimension.code_list}")
+
+    @classmethod
+    def from_folder(cls, *folders: Path, epoch: int = 1, serial: int = 1) -> Catalogue:
+        """The catalogue of one or more folders laid out as `schemas/released` (`forms/`, `codes/`, …)."""
+        files: dict[str, bytes] = {}
+        for folder in folders:
+            for pattern in ("forms/*.avsc", "codes/*.csv", "units/*.csv", "lines/*.csv"):
+                for path in sorted(folder.glob(pattern)):
+                    files[path.relative_to(folder).as_posix()] = path.read_bytes()
+        if not files:
+            raise CatalogueError(f"no catalogue in {', '.join(map(str, folders))}")
+        return cls(files, epoch, serial)
+
+    @classmethod
+    def from_bundle(cls, bundle: bytes, epoch: int, serial: int) -> Catalogue:
+        """The catalogue in the archive that an act carries."""
+        files: dict[str, bytes] = {}
+        with tarfile.open(fileobj=io.BytesIO(bundle), mode="r:") as archive:
+            for member in archive:
+                extracted = archive.extractfile(member)
+                if extracted is not None:
+                    files[member.name] = extracted.read()
+        return cls(files, epoch, serial)
+
+    @cached_property
+    def bundle(self) -> bytes:
+        """A deterministic archive of the files: plain tar, sorted, no times, no owners."""
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+            for name, content in self.files.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+        return out.getvalue()
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the bundle."""
+        return hashlib.sha256(self.bundle).digest()
+
+    @property
+    def announcement(self) -> Announcement:
+        """What a control record says of this catalogue."""
+        return Announcement(self.epoch, self.serial, self.digest)
+
+    def released_as(self, epoch: int, serial: int) -> Catalogue:
+        """The same files under another number."""
+        return Catalogue(self.files, epoch, serial)
+
+    def with_tree(self, text: str, name: str) -> Catalogue:
+        """This catalogue and one more tree, from a CSV `code,name,level,parent,valid_from,valid_to` (contract 4).
+
+        Raises CatalogueError with the line at fault.
+        """
+        units, line = _split_tree(text, name)
+        return Catalogue({**self.files, f"units/{name}.csv": units, f"lines/{UBND}-{name}.csv": line},
+                         self.epoch, self.serial)
+
+    @property
+    def forms(self) -> Iterator[Form]:
+        """Every version of every form."""
+        return iter(self._forms.values())
+
+    def form(self, fingerprint: Fingerprint) -> Form | None:
+        """The form version with this fingerprint."""
+        return self._forms.get(fingerprint)
+
+    def form_in_force(self, form_id: FormId, day: date) -> Form | None:
+        """The version of a form in force on `day`: the newest whose validity holds it."""
+        found = [f for f in self._forms.values() if f.id == form_id and f.valid_from <= day <= f.valid_to]
+        return max(found, key=lambda f: (f.valid_from, f.version), default=None)
+
+    def code_in_force(self, code_list: str, code: str, day: date) -> bool:
+        """Whether `code` may be used in a report whose period ends on `day`."""
+        entry = self.codes[code_list].get(code)
+        return entry is not None and entry.valid_from <= day <= entry.valid_to
+
+
+def refusal(old: Catalogue, new: Catalogue, until: date) -> str | None:
+    """Why `new` can't follow `old` under the same epoch, in one sentence, or None.
+
+    Additions and future changes only raise the serial. What would alter figures of days up to `until` (the control
+    record's day) is a move: refused until epochs exist.
+    """
+    for form in old.forms:
+        for day in sorted({form.valid_from, *(f.valid_from for f in new.forms if f.id == form.id)}):
+            if day <= until and old.form_in_force(form.id, day) != new.form_in_force(form.id, day):
+                return f"form {form.id} would change for reports from {day} on, which may have been counted"
+    for unit in old.units:
+        if unit.valid_from <= until:
+            successor = next((u for u in new.units.versions(unit.code) if u.valid_from == unit.valid_from), None)
+            if successor is None or min(successor.valid_to, until) != min(unit.valid_to, until):
+                return f"unit {unit.code} ({unit.name}) would lose days up to {until}, which may have been reported"
+    lines = old.units.lines | new.units.lines
+    for line in sorted(lines):
+        for code in sorted({unit.code for unit in old.units}):
+            if _clipped_superiors(old.units, line, code, until) != _clipped_superiors(new.units, line, code, until):
+                return f"unit {code} would get another superior on line {line} on days up to {until}"
+            if _days_with_children(old.units, line, code, until) != _days_with_children(new.units, line, code, until):
+                return f"unit {code} would get its first unit below, or lose its last, on days up to {until}"
+    return None
+
+
+def _clipped_superiors(units: Units, line: LineName, code: UnitCode, until: date) -> list[tuple[date, date, UnitCode]]:
+    return [(e.valid_from, min(e.valid_to, until), e.superior)
+            for e in units.superiors_of(line, code) if e.valid_from <= until]
+
+
+def _days_with_children(units: Units, line: LineName, code: UnitCode, until: date) -> list[tuple[date, date]]:
+    """Maximal runs of days, up to `until`, on which `code` has a unit below it."""
+    runs: list[tuple[date, date]] = []
+    spans = sorted((e.valid_from, min(e.valid_to, until)) for e in units.children_of(line, code) if
+                   e.valid_from <= until)
+    for first, last in spans:
+        if runs and first <= runs[-1][1] + timedelta(days=1):
+            runs[-1] = (runs[-1][0], max(runs[-1][1], last))
+        else:
+            runs.append((first, last))
+    return runs
+
+
+def _read_forms(files: Mapping[str, bytes]) -> dict[Fingerprint, Form]:
+    forms: dict[Fingerprint, Form] = {}
+    for name, content in files.items():
+        if name.startswith("forms/"):
+            try:
+                form = read_form(content.decode(), header_schema())
+            except (FormError, ValueError, KeyError) as error:
+                raise CatalogueError(f"{name}: {error}") from error
+            if form.fingerprint in forms:
+                raise CatalogueError(f"{name}: same fingerprint as {forms[form.fingerprint].id}")
+            forms[form.fingerprint] = form
+    return forms
+
+
+def _read_codes(files: Mapping[str, bytes]) -> dict[str, dict[str, CodeEntry]]:
+    lists: dict[str, dict[str, CodeEntry]] = {}
+    for name, content in files.items():
+        if name.startswith("codes/"):
+            rows = _rows(name, content, ("code", "label_vi", "label_en", "valid_from", "valid_to"))
+            lists[PurePosixPath(name).stem] = {
+                row["code"]: CodeEntry(row["code"], row["label_vi"], row["label_en"], _day(row, "valid_from", where),
+                                       _day(row, "valid_to", where))
+                for where, row in rows
+            }
+    return lists
+
+
+def _read_units(files: Mapping[str, bytes]) -> Units:
+    units: list[Unit] = []
+    lines: list[Subordination] = []
+    for name, content in files.items():
+        if name.startswith("units/"):
+            units += [
+                Unit(UnitCode(row["code"]), _day(row, "valid_from", where), _day(row, "valid_to", where), row["name"],
+                     row["level"], UnitKind(row["kind"]), row["place"])
+                for where, row in _rows(name, content, _UNIT_COLUMNS)
+            ]
+        elif name.startswith("lines/"):
+            line = LineName(PurePosixPath(name).stem.partition("-")[0])
+            lines += [
+                Subordination(line, UnitCode(row["code"]), _day(row, "valid_from", where),
+                              _day(row, "valid_to", where), UnitCode(row["superior"]))
+                for where, row in _rows(name, content, _LINE_COLUMNS)
+            ]
+    try:
+        return Units(units, lines)
+    except UnitError as error:
+        raise CatalogueError(str(error)) from error
+
+
+def _rows(name: str, content: bytes, columns: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    try:
+        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise CatalogueError(f"{name}: not UTF-8 ({error.reason} at byte {error.start})") from error
+    if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
+        raise CatalogueError(f"{name}: no column {', '.join(missing)}")
+    for row in reader:
+        where = f"{name} line {reader.line_num}"
+        if None in row.values() or None in row:
+            raise CatalogueError(f"{where}: {len(reader.fieldnames or ())} columns expected")
+        yield where, row
+
+
+def _day(row: Mapping[str, str], column: str, where: str) -> date:
+    text = row[column]
+    if not text and column == "valid_to":
+        return OPEN
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise CatalogueError(f"{where}: {column} {text!r} is not a day such as 2021-12-13") from error
+
+
+def _split_tree(text: str, name: str) -> tuple[bytes, bytes]:
+    units = io.StringIO()
+    line = io.StringIO()
+    unit_rows = csv.writer(units, lineterminator="\n")
+    line_rows = csv.writer(line, lineterminator="\n")
+    unit_rows.writerow(_UNIT_COLUMNS)
+    line_rows.writerow(_LINE_COLUMNS)
+    count = 0
+    for where, row in _rows(name, text.encode(), _TREE_COLUMNS):
+        if not row["code"] or not row["name"]:
+            raise CatalogueError(f"{where}: a unit needs a code and a name")
+        _day(row, "valid_from", where)
+        _day(row, "valid_to", where)
+        unit_rows.writerow([row["code"], row["name"], row["level"], UnitKind.ADMINISTRATIVE.value, "",
+                            row["valid_from"], row["valid_to"]])
+        if row["parent"]:
+            line_rows.writerow([row["code"], row["parent"], row["valid_from"], row["valid_to"]])
+        count += 1
+    if not count:
+        raise CatalogueError(f"{name}: no unit in it")
+    return units.getvalue().encode(), line.getvalue().encode()
+
+

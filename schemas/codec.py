@@ -1,0 +1,229 @@
+"""Bytes of every record: Avro single-object encoding, `C3 01`, fingerprint, body (design 5).
+
+Self-identifying, standard, no registry. `decode_*` raise `NotDecodable` for anything that is not exactly one record:
+a missing marker, a truncated body, bytes after it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import fastavro
+
+from schemas.act import Act, ActBody, CatalogueReleased, KeyRegistered, KeyRevoked
+from schemas.figure import Figure, FigureKind, ScopeCode, Slot, State
+from schemas.form import Fingerprint, Form, FormId, fingerprint_of
+from schemas.period import PeriodText
+from schemas.precedence import Outcome
+from schemas.receipt import Receipt
+from schemas.report import Digest, Header, KeyId, Kind, Millis, Offset, Report, Revision, Scope, Source
+from schemas.signature import PublicKey
+from schemas.unit import LineName, UnitCode
+
+MARKER = b"\xc3\x01"
+PREFIX_BYTES = len(MARKER) + 8
+
+_NUMBERS_8 = ("version", "revision", "source_offset", "accepted_at", "issued_at", "first_accepted", "newest_accepted")
+_NUMBERS_4 = ("source_partition", "epoch", "catalogue", "reported", "nil", "entered", "valid_from")
+_NUMBERS_1 = ("kind", "state", "scope", "slot")
+
+
+class NotDecodable(ValueError):
+    """The bytes are not exactly one record of a known schema."""
+
+
+@lru_cache(maxsize=None)
+def record_schema(name: str) -> tuple[Any, Fingerprint]:
+    """Parsed schema and fingerprint of a shared record: figure, receipts, act or announcement."""
+    text = (Path(__file__).parent / "records" / f"{name}.avsc").read_text(encoding="utf-8")
+    schema = fastavro.parse_schema(json.loads(text))
+    return schema, fingerprint_of(schema)
+
+
+@lru_cache(maxsize=None)
+def header_schema() -> Mapping[str, Any]:
+    """The schema of the header that all forms share, as written in its file."""
+    text = (Path(__file__).parent / "records" / "header.avsc").read_text(encoding="utf-8")
+    schema: Mapping[str, Any] = json.loads(text)
+    return schema
+
+
+def fingerprint_in(value: bytes) -> Fingerprint:
+    """The fingerprint in front of an encoded record. Raises NotDecodable without the marker."""
+    if len(value) < PREFIX_BYTES or value[: len(MARKER)] != MARKER:
+        raise NotDecodable("no single-object marker C3 01 in front")
+    return Fingerprint(value[len(MARKER) : PREFIX_BYTES])
+
+
+def _encode(schema: Any, fingerprint: Fingerprint, record: Mapping[str, Any]) -> bytes:
+    out = io.BytesIO()
+    out.write(MARKER + fingerprint)
+    fastavro.schemaless_writer(out, schema, record, strict_allow_default=True)
+    return out.getvalue()
+
+
+def _decode(schema: Any, value: bytes) -> dict[str, Any]:
+    stream = io.BytesIO(value)
+    stream.seek(PREFIX_BYTES)
+    try:
+        record = fastavro.schemaless_reader(stream, schema, None)
+    except Exception as error:  # fastavro raises EOFError, IndexError, UnicodeDecodeError and more for bad bytes
+        raise NotDecodable(f"the body is not a record of its form: {error or type(error).__name__}") from error
+    if stream.tell() != len(value):
+        raise NotDecodable(f"{len(value) - stream.tell()} bytes follow the body")
+    if not isinstance(record, dict):
+        raise NotDecodable("the body is not a record")
+    return record
+
+
+def _decode_shared(name: str, value: bytes) -> dict[str, Any]:
+    schema, fingerprint = record_schema(name)
+    if (found := fingerprint_in(value)) != fingerprint:
+        raise NotDecodable(f"fingerprint {found.hex()} is not that of {name}")
+    return _decode(schema, value)
+
+
+def encode_report(form: Form, report: Report) -> bytes:
+    """The value of a record of `reports`. The report's rows carry the columns of `form`."""
+    h = report.header
+    record = {
+        "header": {
+            "unit": h.unit, "unit_name": h.unit_name, "line": h.line, "scope": h.scope.value, "period": h.period,
+            "kind": h.kind.value, "revision": h.revision, "sequence": h.sequence, "issued_at": h.issued_at,
+            "entered_by": h.entered_by, "principal": h.principal,
+        },
+        "narrative": dict(report.narrative or {}),
+        "rows": [dict(row) for row in report.rows],
+    }
+    return _encode(form.schema, form.fingerprint, record)
+
+
+def decode_report(form: Form, value: bytes) -> Report:
+    """A report from its bytes, `form` being the one whose fingerprint stands in front. Raises NotDecodable."""
+    record = _decode(form.schema, value)
+    h = record["header"]
+    header = Header(
+        unit=UnitCode(h["unit"]), period=PeriodText(h["period"]), kind=Kind(h["kind"]),
+        revision=Revision(h["revision"]), sequence=h["sequence"], issued_at=Millis(h["issued_at"]),
+        unit_name=h["unit_name"], line=LineName(h["line"]), scope=Scope(h["scope"]),
+        entered_by=UnitCode(h["entered_by"]) if h["entered_by"] is not None else None, principal=h["principal"],
+    )
+    return Report(form.id, header, record["rows"], record["narrative"])
+
+
+def encode_figure(figure: Figure) -> bytes:
+    """The value of a record of `figures`, by fastavro; `streams/columns.py` writes the same bytes faster."""
+    schema, fingerprint = record_schema("figure")
+    record: dict[str, Any] = {
+        "digest": figure.digest, "form_version": figure.form_version, "form": figure.form, "line": figure.line,
+        "period": figure.period, "unit": figure.unit, "entered_by": figure.entered_by, "kid": figure.kid,
+        "values": figure.values, "given": figure.given, "dims": list(figure.dims),
+    }
+    for names, size in ((_NUMBERS_8, 8), (_NUMBERS_4, 4)):
+        for name in names:
+            record[name] = int(getattr(figure, name)).to_bytes(size, "little", signed=True)
+    for name in _NUMBERS_1:
+        record[name] = bytes([getattr(figure, name)])
+    return _encode(schema, fingerprint, record)
+
+
+def decode_figure(value: bytes) -> Figure:
+    """One figure from its bytes, by fastavro. Raises NotDecodable."""
+    record = _decode_shared("figure", value)
+    numbers = {name: int.from_bytes(record[name], "little", signed=True) for name in (*_NUMBERS_8, *_NUMBERS_4)}
+    return Figure(
+        kind=FigureKind(record["kind"][0]), state=State(record["state"][0]), form=FormId(record["form"]),
+        scope=ScopeCode(record["scope"][0]), line=LineName(record["line"]), period=PeriodText(record["period"]),
+        slot=Slot(record["slot"][0]), unit=UnitCode(record["unit"]), valid_from=numbers["valid_from"],
+        form_version=Fingerprint(record["form_version"]), epoch=numbers["epoch"], catalogue=numbers["catalogue"],
+        values=record["values"], given=record["given"], dims=tuple(record["dims"]), version=numbers["version"],
+        revision=Revision(numbers["revision"]), source_partition=numbers["source_partition"],
+        source_offset=Offset(numbers["source_offset"]), accepted_at=Millis(numbers["accepted_at"]),
+        issued_at=Millis(numbers["issued_at"]), first_accepted=Millis(numbers["first_accepted"]),
+        newest_accepted=Millis(numbers["newest_accepted"]), digest=Digest(record["digest"]),
+        reported=numbers["reported"], nil=numbers["nil"], entered=numbers["entered"],
+        entered_by=record["entered_by"], kid=record["kid"],
+    )
+
+
+def encode_receipts(receipts: Iterable[Receipt]) -> bytes:
+    """The value of a record of `receipts`: many receipts of units whose codes hash to its partition."""
+    schema, fingerprint = record_schema("receipts")
+    records = [
+        {
+            "unit": r.unit, "line": r.line, "form": r.form, "period": r.period, "entered_by": r.entered_by,
+            "revision": r.revision, "kid": r.kid, "digest": r.digest, "source_partition": r.source.partition,
+            "source_offset": r.source.offset, "outcome": r.outcome.value, "reason": r.reason, "field": r.field,
+            "detail": r.detail, "highest_revision": r.highest_revision, "accepted_at": r.accepted_at,
+            "figures_offset": r.figures_offset,
+        }
+        for r in receipts
+    ]
+    return _encode(schema, fingerprint, {"receipts": records})
+
+
+def decode_receipts(value: bytes) -> list[Receipt]:
+    """All receipts of one record. Raises NotDecodable."""
+    return [
+        Receipt(
+            unit=r["unit"], line=r["line"], form=r["form"], period=r["period"], entered_by=r["entered_by"],
+            revision=Revision(r["revision"]), kid=r["kid"], digest=Digest(r["digest"]),
+            source=Source(r["source_partition"], Offset(r["source_offset"])), outcome=Outcome(r["outcome"]),
+            reason=r["reason"], field=r["field"], detail=r["detail"],
+            highest_revision=Revision(r["highest_revision"]), accepted_at=Millis(r["accepted_at"]),
+            figures_offset=Offset(r["figures_offset"]),
+        )
+        for r in _decode_shared("receipts", value)["receipts"]
+    ]
+
+
+def encode_act(act: Act) -> bytes:
+    """The value of a record of `acts`."""
+    schema, fingerprint = record_schema("act")
+    body = {name: getattr(act.body, name) for name in act.body.__dataclass_fields__}
+    named = (f"vn.chungsuc.{type(act.body).__name__}", body)
+    return _encode(schema, fingerprint, {"id": act.id, "issued_at": act.issued_at, "body": named})
+
+
+def decode_act(value: bytes) -> Act:
+    """One act. Raises NotDecodable."""
+    schema, fingerprint = record_schema("act")
+    if (found := fingerprint_in(value)) != fingerprint:
+        raise NotDecodable(f"fingerprint {found.hex()} is not that of an act")
+    stream = io.BytesIO(value[PREFIX_BYTES:])
+    try:
+        record: Any = fastavro.schemaless_reader(stream, schema, None, return_record_name=True)
+    except Exception as error:  # as in _decode
+        raise NotDecodable(f"not an act: {error or type(error).__name__}") from error
+    if stream.tell() != len(value) - PREFIX_BYTES:
+        raise NotDecodable("bytes follow the act")
+    name, fields = record["body"]
+    return Act(record["id"], Millis(record["issued_at"]), _act_body(name.rpartition(".")[2], fields))
+
+
+def _act_body(name: str, fields: Mapping[str, Any]) -> ActBody:
+    match name:
+        case "KeyRegistered":
+            return KeyRegistered(KeyId(fields["kid"]), UnitCode(fields["unit"]), PublicKey(fields["public_key"]))
+        case "KeyRevoked":
+            return KeyRevoked(KeyId(fields["kid"]), fields["reason"])
+        case "CatalogueReleased":
+            return CatalogueReleased(fields["epoch"], fields["serial"], fields["digest"], fields["bundle"])
+    raise NotDecodable(f"unknown kind of act {name}")
+
+
+def encode_announcement(epoch: int, serial: int, digest: bytes) -> bytes:
+    """The value of a control record."""
+    schema, fingerprint = record_schema("announcement")
+    return _encode(schema, fingerprint, {"epoch": epoch, "serial": serial, "digest": digest})
+
+
+def decode_announcement(value: bytes) -> tuple[int, int, bytes]:
+    """(epoch, serial, digest) of a control record. Raises NotDecodable."""
+    record = _decode_shared("announcement", value)
+    return record["epoch"], record["serial"], record["digest"]

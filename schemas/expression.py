@@ -1,0 +1,99 @@
+"""The closed grammar of checks: comparisons of integer arithmetic over measures.
+
+`targeted == dose1 + dose2 + referred`. Read with Python's own parser, then only names, integers, `+ - *`, comparisons
+and `and` / `or` / `not` are let through, so a form can compute nothing else. One evaluator serves integers (admission)
+and numpy arrays (thousands of tables at once in rollup), so both decide alike.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+}
+_COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+
+
+class ExpressionError(ValueError):
+    """The rule is not in the grammar."""
+
+
+class Expression:
+    """A parsed rule; `names` are the measures it reads."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        try:
+            tree = ast.parse(text, mode="eval")
+        except SyntaxError as error:
+            raise ExpressionError(f"rule {text!r}: {error.msg}") from error
+        self._body = tree.body
+        self.names: frozenset[str] = frozenset(n.id for n in ast.walk(tree) if isinstance(n, ast.Name))
+        _check(self._body, text)
+
+    def __call__(self, values: Mapping[str, Any]) -> Any:
+        """Whether the rule holds: a bool for integers, an array of bool for arrays of int64."""
+        return _evaluate(self._body, values)
+
+
+def _check(node: ast.expr, text: str) -> None:
+    match node:
+        case ast.Name():
+            return
+        case ast.Constant(value=value) if type(value) is int:
+            return
+        case ast.BinOp(left=left, op=ast.Mult(), right=right) if not (_constant(left) or _constant(right)):
+            # Two measures of 10^12 multiplied would overflow int64, and arrays would decide unlike integers.
+            raise ExpressionError(f"rule {text!r}: {ast.unparse(node)!r} multiplies two measures")
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+            parts = [left, right]
+        case ast.UnaryOp(op=ast.USub() | ast.Not(), operand=operand):
+            parts = [operand]
+        case ast.BoolOp(values=values):
+            parts = list(values)
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
+            parts = [left, right]
+        case _:
+            raise ExpressionError(f"rule {text!r}: {ast.unparse(node)!r} is not in the grammar of checks")
+    for part in parts:
+        _check(part, text)
+
+
+def _constant(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant)
+
+
+def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
+    match node:
+        case ast.Name(id=name):
+            return values[name]
+        case ast.Constant(value=value):
+            return value
+        case ast.BinOp(left=left, op=op, right=right):
+            return _ARITHMETIC[type(op)](_evaluate(left, values), _evaluate(right, values))
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_evaluate(operand, values)
+        case ast.UnaryOp(operand=operand):
+            return _evaluate(operand, values) == False  # noqa: E712  (`not` does not work on arrays)
+        case ast.BoolOp(op=op, values=parts):
+            join = operator.and_ if isinstance(op, ast.And) else operator.or_
+            result = _evaluate(parts[0], values)
+            for part in parts[1:]:
+                result = join(result, _evaluate(part, values))
+            return result
+        case ast.Compare(left=left, ops=[op], comparators=[right]):
+            return _COMPARISONS[type(op)](_evaluate(left, values), _evaluate(right, values))
+    raise ExpressionError(f"{ast.unparse(node)!r} is not in the grammar of checks")

@@ -1,0 +1,102 @@
+"""Registers: what has been decided, folded from `acts` and valid by the broker's times (design decision 10).
+
+A fold of the log and nothing else, so every replay decides alike. Keys by kid, catalogues by (epoch, serial). An act
+takes force when a record is accepted *later* than the act's broker time plus the cluster's delay: strictly later, so
+that an act appended in the same millisecond after the decision can't change it on a replay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from schemas.act import Act, CatalogueReleased, KeyRegistered, KeyRevoked
+from schemas.catalogue import Announcement, Catalogue
+from schemas.codec import NotDecodable, decode_act
+from schemas.report import KeyId, Millis
+from schemas.signature import SIGNED_HEADERS, Header, PublicKey, signed_message, verifies
+from schemas.unit import UnitCode
+
+NEVER = Millis(2**62)
+
+
+@dataclass(slots=True)
+class KeyEntry:
+    """A key and the span of acceptance times, exclusive and inclusive, in which it may sign."""
+
+    kid: KeyId
+    unit: UnitCode
+    public_key: PublicKey
+    after: Millis
+    until: Millis = NEVER
+
+    def valid_at(self, accepted_at: Millis) -> bool:
+        """Whether a report accepted then may be signed with it."""
+        return self.after < accepted_at <= self.until
+
+
+class Registers:
+    """Keys and catalogues as the acts read so far say. Feed it the records of `acts` in order."""
+
+    def __init__(self, operator_key: PublicKey, delay_ms: int) -> None:
+        self._operator_key = operator_key
+        self._delay_ms = delay_ms
+        self._keys: dict[KeyId, KeyEntry] = {}
+        self._bundles: dict[bytes, CatalogueReleased] = {}
+        self._catalogues: dict[Announcement, Catalogue] = {}
+        self.newest: Announcement | None = None
+        self.ignored = 0
+
+    def apply(self, key: bytes | None, value: bytes | None, headers: list[Header], time: Millis) -> Act | None:
+        """Fold one record of `acts`. Returns the act, or None where it does not count (not by the operator)."""
+        if value is None or not signed_by(self._operator_key, key, value, headers):
+            self.ignored += 1
+            return None
+        try:
+            act = decode_act(value)
+        except NotDecodable:
+            self.ignored += 1
+            return None
+        force = Millis(time + self._delay_ms)
+        match act.body:
+            case KeyRegistered(kid, unit, public_key) if kid not in self._keys:
+                self._keys[kid] = KeyEntry(kid, unit, public_key, force)
+            case KeyRevoked(kid) if (entry := self._keys.get(kid)) and entry.until == NEVER:
+                entry.until = force
+            case CatalogueReleased(epoch, serial, digest, bundle) if hashlib.sha256(bundle).digest() == digest:
+                self._bundles.setdefault(digest, act.body)
+                announcement = Announcement(epoch, serial, digest)
+                if self.newest is None or (epoch, serial) > (self.newest.epoch, self.newest.serial):
+                    self.newest = announcement
+        return act
+
+    def key(self, kid: KeyId) -> KeyEntry | None:
+        """The key registered under `kid`, whenever."""
+        return self._keys.get(kid)
+
+    def keys_of(self, unit: UnitCode) -> list[KeyEntry]:
+        """All keys ever registered for a unit."""
+        return [entry for entry in self._keys.values() if entry.unit == unit]
+
+    def catalogue(self, announcement: Announcement) -> Catalogue | None:
+        """The catalogue announced, or None while its bundle has not been read."""
+        if announcement not in self._catalogues and (release := self._bundles.get(announcement.digest)):
+            self._catalogues[announcement] = Catalogue.from_bundle(
+                release.bundle, announcement.epoch, announcement.serial)
+        return self._catalogues.get(announcement)
+
+    def newest_catalogue(self) -> Catalogue | None:
+        """The catalogue released last."""
+        return self.catalogue(self.newest) if self.newest else None
+
+
+def signed_by(operator_key: PublicKey, key: bytes | None, value: bytes, headers: list[Header]) -> bool:
+    """Whether the operator signed this act or control record."""
+    named = dict(headers)
+    bound = [named.get(name) for name in SIGNED_HEADERS]
+    signature = named.get("sig")
+    if signature is None or any(part is None for part in bound):
+        return False
+    return verifies(operator_key, signature, signed_message(key, value, [part for part in bound if part is not None]))
+
+

@@ -1,0 +1,125 @@
+"""A report: one unit's whole table for one form and period, absolute and never a delta (design decision 1)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+from schemas.form import FormId
+from schemas.period import PeriodText
+from schemas.unit import LineName, UnitCode
+
+Revision = NewType("Revision", int)
+Offset = NewType("Offset", int)
+Millis = NewType("Millis", int)
+"""Milliseconds since 1970, UTC."""
+KeyId = NewType("KeyId", str)
+Digest = NewType("Digest", bytes)
+
+Cell = int | str | None
+Row = Mapping[str, Cell]
+
+REPORT_TYPE = "vn.chungsuc.report.v1"
+
+
+class Kind(StrEnum):
+    """What a report says: a table, nothing to report (không phát sinh), or that it is taken back (rút báo cáo)."""
+
+    REPORT = "report"
+    NIL = "nil"
+    WITHDRAWAL = "withdrawal"
+
+
+class Scope(StrEnum):
+    """Whether the table is the unit's own, or its claim for everything below it."""
+
+    OWN = "own"
+    SUBTREE = "subtree"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """Where a report stands in `reports`: its identity for ever."""
+
+    partition: int
+    offset: Offset
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header that all forms share, field by field as in `records/header.avsc`."""
+
+    unit: UnitCode
+    period: PeriodText
+    kind: Kind
+    revision: Revision
+    sequence: int
+    issued_at: Millis
+    unit_name: str | None = None
+    line: LineName = LineName("ubnd")
+    scope: Scope = Scope.OWN
+    entered_by: UnitCode | None = None
+    principal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What a revision counts within, with who entered it: one series per (line, unit, form, period)."""
+
+    line: LineName
+    unit: UnitCode
+    form: FormId
+    period: PeriodText
+    entered_by: UnitCode | None = None
+    scope: Scope = Scope.OWN
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report as its sender wrote it."""
+
+    form: FormId
+    header: Header
+    rows: Sequence[Row] = ()
+    narrative: Mapping[str, str] | None = None
+
+    @property
+    def series(self) -> Series:
+        """The series that this report is a revision of."""
+        h = self.header
+        return Series(h.line, h.unit, self.form, h.period, h.entered_by, h.scope)
+
+    @property
+    def event_id(self) -> str:
+        """The CloudEvents id: `form/unit/line/period/entered_by or -/revision`."""
+        h = self.header
+        return f"{self.form}/{h.unit}/{h.line}/{h.period}/{h.entered_by or '-'}/{h.revision}"
+
+    def digest(self, dimensions: Sequence[str]) -> Digest:
+        """SHA-256 of the content: the same table uploaded again has the same digest (contract 1).
+
+        Issue time, revision, sequence and form version are not in it. `dimensions` are the form's, in its order.
+        """
+        header = self.header
+        rows = [{name: cell for name, cell in row.items() if cell is not None} for row in self.rows]
+        rows.sort(key=lambda row: [str(row[name]) for name in dimensions])
+        content = {
+            "unit": header.unit,
+            "line": header.line,
+            "scope": header.scope.value,
+            "form": self.form,
+            "period": header.period,
+            "kind": header.kind.value,
+            "entered_by": header.entered_by,
+            "narrative": dict(self.narrative or {}),
+            "rows": rows,
+        }
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return Digest(hashlib.sha256(text.encode()).digest())
