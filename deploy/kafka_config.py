@@ -6,7 +6,9 @@ One or three combined brokers and controllers (KRaft) on 127.0.0.1. Ports, for b
 |---|---|
 | port + 2 i | CLIENT: clients, and brokers among themselves |
 | port + 2 i + 1 | CONTROLLER: the quorum |
-| port + 10 + i | PROXY, with `proxy_ports`: what stands behind a proxy. It advertises the proxy's port, so that a client that came through the proxy stays behind it |
+| port + 10 + i | PROXY, only with `proxy_ports`: what a proxy connects to |
+
+PROXY advertises the proxy's port, so that a client which came through the proxy stays behind it.
 
 The quorum is the static one (`controller.quorum.voters`): the addresses come from the settings at each start. With the
 dynamic quorum they lie in the log, and three brokers whose ports were moved by `--port-base` never find each other.
@@ -126,9 +128,10 @@ def server_properties(settings: BrokerSettings, broker_id: int, log_dir: str) ->
         "group.initial.rebalance.delay.ms": 0,
         "message.max.bytes": MAX_MESSAGE_BYTES,
         "replica.fetch.max.bytes": MAX_MESSAGE_BYTES,
-        # Default 9 s, during which the partitions of a killed broker have no leader.
-        "broker.session.timeout.ms": 6000,
-        "broker.heartbeat.interval.ms": 1000,
+        # Default 9 s, for which a broker that was killed isn't let in again: its own last registration holds. And with
+        # three, the partitions it led have no leader meanwhile.
+        "broker.session.timeout.ms": 6000 if safe else 3000,
+        "broker.heartbeat.interval.ms": 1000 if safe else 500,
         # Sizes for two cores and a small heap: 128 MB of buffer for a cleaner that only ever sees the offsets topic,
         # and 500 requests of up to 17 MiB each in the queue, are not.
         "num.network.threads": 2,

@@ -13,7 +13,7 @@ class BrokerError(Exception):
         super().__init__(" ".join(message.split()))
 
 
-class JarsUnavailable(BrokerError):
+class JarsUnavailableError(BrokerError):
     """A jar isn't in the cache and can't be fetched."""
 
     def __init__(self, jar: str, reason: str, cache: Path) -> None:
@@ -23,7 +23,7 @@ class JarsUnavailable(BrokerError):
         )
 
 
-class JarDamaged(BrokerError):
+class JarDamagedError(BrokerError):
     """A jar was fetched and isn't the pinned one."""
 
     def __init__(self, jar: str, found: str, pins: Path) -> None:
@@ -33,23 +33,22 @@ class JarDamaged(BrokerError):
         )
 
 
-class PortTaken(BrokerError):
+class PortTakenError(BrokerError):
     """Another program listens where the broker must."""
 
     def __init__(self, port: int) -> None:
         super().__init__(f"port {port} is taken by another program: stop it, or choose other ports with --port-base")
 
 
-class NoSpace(BrokerError):
+class NoSpaceError(BrokerError):
     """The disk is full, or too nearly so to start."""
 
-    def __init__(self, folder: Path, free_mb: int, needed_mb: int) -> None:
-        super().__init__(
-            f"no space: {free_mb} MB free for {folder}, {needed_mb} MB needed: free some, or choose another disk"
-        )
+    def __init__(self, folder: Path, free_mb: int = 0, needed_mb: int = 0) -> None:
+        found = f"{free_mb} MB free, {needed_mb} MB needed" if needed_mb else "the disk is full"
+        super().__init__(f"no space for {folder} ({found}): free some, or choose a folder on another disk")
 
 
-class ForeignData(BrokerError):
+class ForeignDataError(BrokerError):
     """The data folder isn't the one of this cluster."""
 
     def __init__(self, folder: Path, difference: str) -> None:
@@ -59,21 +58,21 @@ class ForeignData(BrokerError):
         )
 
 
-class DataInUse(BrokerError):
+class DataInUseError(BrokerError):
     """A live process already runs a broker on this data folder."""
 
     def __init__(self, folder: Path, pid: int) -> None:
         super().__init__(f"{folder} is in use by process {pid}: stop that one first, or choose another with --data")
 
 
-class BrokerDied(BrokerError):
+class BrokerDiedError(BrokerError):
     """The broker's process ended by itself."""
 
     def __init__(self, broker_id: int, ending: str, line: str, log: Path) -> None:
         super().__init__(f"broker {broker_id} died ({ending}): {line or 'it logged nothing'}; its log is {log}")
 
 
-class NotReady(BrokerError):
+class NotReadyError(BrokerError):
     """The broker lives and doesn't answer."""
 
     def __init__(self, broker_id: int, waited_s: float, reason: str, log: Path) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.kafka_errors import JarDamaged, JarsUnavailable, NoSpace
+from deploy.kafka_errors import JarDamagedError, JarsUnavailableError, NoSpaceError
 
 if TYPE_CHECKING:
     from jgo.maven import MavenContext
@@ -76,10 +76,10 @@ def sha256_of(path: Path) -> str | None:
 
 
 def require_space(folder: Path, needed_mb: int) -> None:
-    """Raise NoSpace unless the disk of the folder (which exists) has that many MB for this user."""
+    """Raise NoSpaceError unless the disk of the folder (which exists) has that many MB for this user."""
     free_mb = shutil.disk_usage(folder).free // 2**20
     if free_mb < needed_mb:
-        raise NoSpace(folder, free_mb, needed_mb)
+        raise NoSpaceError(folder, free_mb, needed_mb)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class KafkaJars:
     def ready(self) -> list[Path]:
         """The jars' paths, each just compared with its pin; those absent or damaged are fetched first.
 
-        Raises JarsUnavailable, JarDamaged, NoSpace.
+        Raises JarsUnavailableError, JarDamagedError, NoSpaceError.
         """
         pins = self.pins or read_pins()
         if self._wrong(pins):
@@ -140,23 +140,25 @@ class KafkaJars:
                 with fetched.open("rb") as file:
                     os.fsync(file.fileno())  # a rename that outlives its content would poison the cache
                 return fetched.rename(self._path(pin))
-        raise JarDamaged(pin.file_name, found, PINS)
+        raise JarDamagedError(pin.file_name, found, PINS)
 
     def _download(self, pin: Pin, folder: Path) -> Path:
         for last in (False, True):
             try:
-                return _maven(folder).create_dependency(pin.coordinates).artifact.resolve()
+                fetched: Path = _maven(folder).create_dependency(pin.coordinates).artifact.resolve()
             except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
                 if getattr(error, "errno", None) == errno.ENOSPC:
-                    raise NoSpace(self.folder, 0, CACHE_NEEDS_MB) from error
+                    raise NoSpaceError(self.folder) from error
                 if last:
-                    raise JarsUnavailable(pin.file_name, _reason(error), self.folder) from error
+                    raise JarsUnavailableError(pin.file_name, _reason(error), self.folder) from error
                 shutil.rmtree(folder, ignore_errors=True)
+            else:
+                return fetched
         raise AssertionError
 
 
 def _maven(folder: Path) -> MavenContext:
-    """jgo's resolver over its own default repository and those of the user's jgo settings (a mirror, for instance)."""
+    """The resolver of jgo over its default repository and those of the user's jgo settings (a mirror, for instance)."""
     from jgo.config import GlobalSettings
     from jgo.maven import MavenContext
 

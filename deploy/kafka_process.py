@@ -1,6 +1,6 @@
 """One Java process: its command line, its life, its last words.
 
-Invariant: a broker doesn't outlive the process that started it, nor does a second one start on the folder of a live one.
+Invariant: a broker doesn't outlive the process that started it, nor does a second start on the folder of a live one.
 Three things see to it: the kernel sends SIGTERM when the starter dies (kafka_exec.py); `process.json` in the broker's
 folder names the process, so that one which lingers (stopped, or stuck in its shutdown) is ended before the next starts;
 and a folder whose starter is alive is refused. Linux only (prctl, pidfd, /proc).
@@ -8,6 +8,7 @@ and a folder whose starter is alive is refused. Linux only (prctl, pidfd, /proc)
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -20,8 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deploy.kafka_config import LOG_SYSTEM_PROPERTY
-from deploy.kafka_errors import BrokerDied, BrokerError, DataInUse, NoSpace, PortTaken
-from deploy.kafka_jars import require_space
+from deploy.kafka_errors import BrokerDiedError, BrokerError, DataInUseError, NoSpaceError, PortTakenError
 from deploy.kafka_storage import write_durably
 
 _EXEC = Path(__file__).with_name("kafka_exec.py")
@@ -155,19 +155,21 @@ class BrokerProcess:
         return True
 
     def death(self) -> BrokerError | None:
-        """Why it ended, None while it lives: NoSpace and PortTaken where the log says so, else BrokerDied."""
+        """Why it ended, None while it lives.
+
+        NoSpaceError and PortTakenError where the log says so, else BrokerDiedError.
+        """
         code = self._popen.poll()
         if code is None:
             return None
         text = self._log_text()
         if "No space left on device" in text:
-            return NoSpace(self._folder, 0, 512)
-        taken = re.search(r"Address already in use|Socket server failed to bind to \S+:(\d+)", text)
-        bound = re.search(r"failed to bind to \S*?:(\d+)", text)
-        if taken and bound:
-            return PortTaken(int(bound[1]))
+            return NoSpaceError(self._folder)
+        taken = re.search(r"failed to bind to \S+:(\d+): Address already in use", text)
+        if taken:  # by a program that was faster than the start between our look and the broker's
+            return PortTakenError(int(taken[1]))
         ending = f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
-        return BrokerDied(self.broker_id, ending, last_words(text, self._output), self.log)
+        return BrokerDiedError(self.broker_id, ending, last_words(text, self._output), self.log)
 
     def _log_text(self) -> str:
         """What this run logged last."""
@@ -182,15 +184,23 @@ class BrokerProcess:
 
 
 def last_words(log_text: str, output: Path) -> str:
-    """The last error a broker logged, else the last line of the log, else what the JVM said."""
+    """The last error a broker logged, with its cause, else the last line of the log, else what the JVM said."""
     lines = log_text.splitlines()
-    errors = [line for line in lines if re.match(r"\S+ (ERROR|FATAL) ", line)]
-    spoken = errors or lines or [line for line in output.read_text("utf-8", "replace").splitlines() if line]
+    errors = [at for at, line in enumerate(lines) if re.match(r"\S+ (ERROR|FATAL) ", line)]
+    if errors:
+        # The error itself is often "fatal exception"; the exception comes next, and its cause last.
+        trace = list(itertools.takewhile(lambda line: not re.match(r"\d{4}-\d\d-\d\dT", line), lines[errors[-1] + 1 :]))
+        causes = [line for line in trace if line.startswith("Caused by: ")] or trace[:1]
+        return " ".join([lines[errors[-1]], *causes[-1:]])[:_LINE_LENGTH]
+    spoken = lines or [line for line in output.read_text("utf-8", "replace").splitlines() if line]
     return spoken[-1][:_LINE_LENGTH] if spoken else ""
 
 
 def end_orphan(folder: Path) -> None:
-    """End the broker that an earlier starter, dead by now, left on this folder. Raises DataInUse when that one lives."""
+    """End the broker that an earlier starter, dead by now, left on this folder.
+
+    Raises DataInUseError when that starter lives.
+    """
     try:
         record = json.loads((folder / "process.json").read_text("utf-8"))
         broker, starter = Ran(**record["broker"]), Ran(**record["starter"])
@@ -199,7 +209,7 @@ def end_orphan(folder: Path) -> None:
     if not broker.lives():
         return
     if starter.lives():
-        raise DataInUse(folder.parent, starter.pid)
+        raise DataInUseError(folder.parent, starter.pid)
     try:
         handle = os.pidfd_open(broker.pid)
     except ProcessLookupError:
@@ -221,6 +231,3 @@ def _ended(handle: int, timeout_s: float) -> bool:
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     return bool(poll.poll(timeout_s * 1000))
-
-
-__all__ = ["BrokerProcess", "Java", "Ran", "clean_environment", "end_orphan", "last_words", "require_space"]

@@ -1,8 +1,8 @@
 """Which cluster a data folder belongs to, and its first formatting.
 
-`cluster.json` in the data folder holds the cluster's id, made once and kept. Invariant: it is written before any broker's
-storage exists, and each storage is formatted aside and renamed, so that a start cut off anywhere can be repeated; what
-doesn't fit together afterwards was put there by somebody and is refused.
+`cluster.json` in the data folder holds the cluster's id, made once and kept. Invariant: it is written before any
+broker's storage exists, and each storage is formatted aside and renamed, so that a start cut off anywhere can be
+repeated; what doesn't fit together afterwards was put there by somebody and is refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deploy.kafka_config import BrokerSettings
-from deploy.kafka_errors import ForeignData
+from deploy.kafka_errors import ForeignDataError
 from deploy.kafka_jars import VERSION
 
 STORAGE = "data"
@@ -32,7 +32,7 @@ class Identity:
 
 
 def random_cluster_id() -> str:
-    """A random UUID as Kafka writes it (URL-safe base64 without padding; never a leading dash: it reads as an option)."""
+    """A random UUID as Kafka writes it: URL-safe base64 without padding, no leading dash, which reads as an option."""
     while True:
         name = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
         if not name.startswith("-"):
@@ -40,17 +40,20 @@ def random_cluster_id() -> str:
 
 
 def own_identity(settings: BrokerSettings) -> Identity:
-    """The identity of the data folder, made on first use. Raises ForeignData when the folder holds anything else."""
+    """The identity of the data folder, made on first use.
+
+    Raises ForeignDataError when what the folder holds doesn't belong to it.
+    """
     path = settings.data_dir / "cluster.json"
     if not path.exists():
         stored = next(settings.data_dir.glob(f"broker-*/{STORAGE}"), None)
         if stored is not None:
-            raise ForeignData(settings.data_dir, f"cluster.json is missing beside {stored.parent.name}")
+            raise ForeignDataError(settings.data_dir, f"cluster.json is missing beside {stored.parent.name}")
         identity = Identity(random_cluster_id(), settings.brokers, VERSION)
         write_durably(path, json.dumps(asdict(identity)) + "\n")
     identity = _read(path)
     if identity.brokers != settings.brokers:
-        raise ForeignData(settings.data_dir, f"made for {identity.brokers} brokers, asked for {settings.brokers}")
+        raise ForeignDataError(settings.data_dir, f"made for {identity.brokers} brokers, asked for {settings.brokers}")
     for broker_id in settings.broker_ids:
         _compare(settings, identity, broker_id)
     return identity
@@ -60,7 +63,7 @@ def _read(path: Path) -> Identity:
     try:
         return Identity(**json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError) as error:
-        raise ForeignData(path.parent, f"cluster.json can't be read: {error}") from error
+        raise ForeignDataError(path.parent, f"cluster.json can't be read: {error}") from error
 
 
 def _compare(settings: BrokerSettings, identity: Identity, broker_id: int) -> None:
@@ -69,10 +72,11 @@ def _compare(settings: BrokerSettings, identity: Identity, broker_id: int) -> No
         return
     meta = read_meta(storage)
     if meta.get("cluster.id") != identity.cluster_id:
-        found = meta.get("cluster.id", "none")
-        raise ForeignData(settings.data_dir, f"cluster.json says {identity.cluster_id}, broker {broker_id} {found}")
+        difference = f"cluster.json says {identity.cluster_id}, broker {broker_id} says {meta.get('cluster.id')}"
+        raise ForeignDataError(settings.data_dir, difference)
     if meta.get("node.id") != str(broker_id):
-        raise ForeignData(settings.data_dir, f"the data of broker {broker_id} is that of {meta.get('node.id', 'none')}")
+        difference = f"the folder of broker {broker_id} holds the data of broker {meta.get('node.id')}"
+        raise ForeignDataError(settings.data_dir, difference)
 
 
 def read_meta(storage: Path) -> dict[str, str]:

@@ -31,6 +31,9 @@ PREFIX_BYTES = len(MARKER) + 8
 _NUMBERS_8 = ("version", "revision", "source_offset", "accepted_at", "issued_at", "first_accepted", "newest_accepted")
 _NUMBERS_4 = ("source_partition", "epoch", "catalogue", "reported", "nil", "entered", "valid_from")
 _NUMBERS_1 = ("kind", "state", "scope", "slot")
+_RECEIPT_NUMBERS = ("revision", "accepted_at", "highest_revision", "figures_offset")
+_OUTCOMES = tuple(Outcome)
+"""Their order is the wire's."""
 
 
 class NotDecodable(ValueError):
@@ -58,6 +61,10 @@ def fingerprint_in(value: bytes) -> Fingerprint:
     if len(value) < PREFIX_BYTES or value[: len(MARKER)] != MARKER:
         raise NotDecodable("no single-object marker C3 01 in front")
     return Fingerprint(value[len(MARKER) : PREFIX_BYTES])
+
+
+def _int8(number: int) -> bytes:
+    return number.to_bytes(8, "little", signed=True)
 
 
 def _encode(schema: Any, fingerprint: Fingerprint, record: Mapping[str, Any]) -> bytes:
@@ -156,11 +163,12 @@ def encode_receipts(receipts: Iterable[Receipt]) -> bytes:
     schema, fingerprint = record_schema("receipts")
     records = [
         {
-            "unit": r.unit, "line": r.line, "form": r.form, "period": r.period, "entered_by": r.entered_by,
-            "revision": r.revision, "kid": r.kid, "digest": r.digest, "source_partition": r.source.partition,
-            "source_offset": r.source.offset, "outcome": r.outcome.value, "reason": r.reason, "field": r.field,
-            "detail": r.detail, "highest_revision": r.highest_revision, "accepted_at": r.accepted_at,
-            "figures_offset": r.figures_offset,
+            **{name: _int8(getattr(r, name)) for name in _RECEIPT_NUMBERS},
+            "source_offset": _int8(r.source.offset), "source_partition": r.source.partition.to_bytes(4, "little"),
+            "digest": r.digest, "outcome": bytes([_OUTCOMES.index(r.outcome)]), "form": r.form, "scope": b"\0",
+            "line": r.line, "period": r.period, "slot": bytes([Slot.ENTERED if r.entered_by else Slot.OWN]),
+            "unit": r.unit, "valid_from": bytes(4), "entered_by": r.entered_by, "kid": r.kid, "reason": r.reason,
+            "field": r.field, "detail": r.detail,
         }
         for r in receipts
     ]
@@ -169,17 +177,19 @@ def encode_receipts(receipts: Iterable[Receipt]) -> bytes:
 
 def decode_receipts(value: bytes) -> list[Receipt]:
     """All receipts of one record. Raises NotDecodable."""
-    return [
-        Receipt(
+    found = []
+    for r in _decode_shared("receipts", value)["receipts"]:
+        numbers = {name: int.from_bytes(r[name], "little", signed=True) for name in _RECEIPT_NUMBERS}
+        source = Source(int.from_bytes(r["source_partition"], "little"),
+                        Offset(int.from_bytes(r["source_offset"], "little", signed=True)))
+        found.append(Receipt(
             unit=r["unit"], line=r["line"], form=r["form"], period=r["period"], entered_by=r["entered_by"],
-            revision=Revision(r["revision"]), kid=r["kid"], digest=Digest(r["digest"]),
-            source=Source(r["source_partition"], Offset(r["source_offset"])), outcome=Outcome(r["outcome"]),
-            reason=r["reason"], field=r["field"], detail=r["detail"],
-            highest_revision=Revision(r["highest_revision"]), accepted_at=Millis(r["accepted_at"]),
-            figures_offset=Offset(r["figures_offset"]),
-        )
-        for r in _decode_shared("receipts", value)["receipts"]
-    ]
+            revision=Revision(numbers["revision"]), kid=r["kid"], digest=Digest(r["digest"]), source=source,
+            outcome=_OUTCOMES[r["outcome"][0]], reason=r["reason"], field=r["field"], detail=r["detail"],
+            highest_revision=Revision(numbers["highest_revision"]), accepted_at=Millis(numbers["accepted_at"]),
+            figures_offset=Offset(numbers["figures_offset"]),
+        ))
+    return found
 
 
 def encode_act(act: Act) -> bytes:

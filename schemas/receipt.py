@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from schemas.precedence import Outcome
 from schemas.report import Digest, Millis, Offset, Revision, Source
+
+
+HEAD = np.dtype([
+    ("revision", "<i8"), ("source_offset", "<i8"), ("accepted_at", "<i8"), ("highest_revision", "<i8"),
+    ("figures_offset", "<i8"), ("digest", "V32"), ("source_partition", "<i4"), ("outcome", "u1"),
+])
+"""The fixed numbers at the start of every receipt, in the order of `records/receipts.avsc`."""
 
 
 @dataclass(frozen=True, slots=True)

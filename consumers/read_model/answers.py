@@ -1,0 +1,174 @@
+"""Figures as they are printed (contract 8): which contributions make a figure, and which cells stay empty.
+
+At present a superior's figure is the ledger's total as stored; as of a moment, and for sums over time with a stock, it
+is the fold of own reports over the tree of each period's last day (design decisions 3, 4, 22). A leaf's figure is its
+standing report either way.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from consumers.read_model.standing import About, Contribution, Moment, Page, pages, standing
+from consumers.read_model.tables import Adder, Integers, Summed
+from consumers.read_model.trees import Trees
+from schemas.catalogue import Catalogue
+from schemas.figure import ScopeCode, Slot, State
+from schemas.form import AcrossUnits, Form, FormId, OverTime
+from schemas.read_model import FigureQuery, FigureRow, Figures, RowKind, UnknownForm, UnknownUnit
+from schemas.report import Scope
+from schemas.unit import UnitCode
+
+_TOTAL = """SELECT unit, 2, state, newest_accepted, form_version, "values", given, dims, epoch, version, reported, nil
+FROM totals WHERE page = ? AND unit = ?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What makes one unit's figure on one page. `known` without `reported`: all of it was withdrawn."""
+
+    page: Page
+    contributions: Sequence[Contribution]
+    reported: int
+    nil: int
+    known: bool
+    leaf: bool
+    version: str = ""
+
+
+def form_for(catalogue: Catalogue, form: FormId, found: Sequence[Page]) -> Form:
+    """The version of a form in force on the newest page's last day. Raises UnknownForm."""
+    versions = [version for version in catalogue.forms if version.id == form]
+    if not versions:
+        raise UnknownForm(f"no form {form} in the catalogue; there are: "
+                          f"{', '.join(sorted({version.id for version in catalogue.forms}))}")  # fmt: skip
+    in_force = catalogue.form_in_force(form, max(page.last_day for page in found)) if found else None
+    return in_force or max(versions, key=lambda version: (version.valid_from, version.version))
+
+
+class Answer:
+    """The figures of one query, from one consistent state of the database."""
+
+    def __init__(self, connection: sqlite3.Connection, catalogue: Catalogue, trees: Trees, query: FigureQuery) -> None:
+        if query.unit not in catalogue.units:
+            raise UnknownUnit(f"no unit {query.unit} in the catalogue")
+        self._connection = connection
+        self._trees = trees
+        self._query = query
+        self._moment = Moment(query.as_of, query.axis)
+        scope = ScopeCode.SUBTREE if query.scope is Scope.SUBTREE else ScopeCode.OWN
+        self._pages = pages(connection, About(query.form, scope, query.line), query.first, query.last)
+        self._form = form_for(catalogue, query.form, self._pages)
+        self._adder = Adder(self._form, catalogue)
+        # A stock is taken from each reporting unit's last period, which totals no longer tell apart.
+        self._stock_sum = query.sum and self._form.has_stock
+
+    def figures(self) -> Figures:
+        """All rows, by unit and period."""
+        query = self._query
+        if not query.children:
+            return Figures(self._form, tuple(self._rows(query.unit, query.kind, self._pages)))
+        below: dict[UnitCode, list[Page]] = {}
+        for page in self._pages:
+            for child in self._trees.children(query.unit, query.line, page.last_day):
+                below.setdefault(child, []).append(page)
+        rows = [row for child in sorted(below) for row in self._rows(child, RowKind.TOTAL, below[child])]
+        return Figures(self._form, (*rows, *self._rows(query.unit, RowKind.OWN, self._pages)))
+
+    def _rows(self, unit: UnitCode, kind: RowKind, over: Sequence[Page]) -> Iterator[FigureRow]:
+        counted = [found for page in over if (found := self._counted(unit, kind, page)).known]
+        if self._query.sum:
+            if counted:
+                first = self._query.first or counted[0].page.first_day
+                last = self._query.last or counted[-1].page.last_day
+                yield from self._print(unit, kind, f"{first}/{last}", counted)
+            return
+        for one in counted:
+            yield from self._print(unit, kind, one.page.period, [one])
+
+    def _counted(self, unit: UnitCode, kind: RowKind, page: Page) -> Counted:
+        alone = kind is RowKind.OWN or self._query.scope is Scope.SUBTREE
+        if alone or self._trees.is_leaf(unit, page.line, page.last_day):
+            return _of(page, standing(self._connection, page, (unit,), self._moment).values(), leaf=True)
+        if self._moment.as_of is None and not self._stock_sum:
+            return self._stored(unit, page)
+        below = self._trees.subtree(unit, page.line, page.last_day).codes
+        return _of(page, standing(self._connection, page, below, self._moment).values(), leaf=False)
+
+    def _stored(self, unit: UnitCode, page: Page) -> Counted:
+        row = self._connection.execute(_TOTAL, (page.page, unit)).fetchone()
+        if row is None:
+            return Counted(page, (), 0, 0, known=False, leaf=False)
+        *fields, epoch, version, reported, nil = row
+        return Counted(page, (Contribution._make(fields),), reported, nil, known=True, leaf=False,
+                       version=f"{epoch}:{version}")  # fmt: skip
+
+    def _print(self, unit: UnitCode, kind: RowKind, period: str, counted: Sequence[Counted]) -> Iterator[FigureRow]:
+        reported = sum(one.reported for one in counted)
+        leaf = all(one.leaf for one in counted)
+        version = counted[0].version if len(counted) == 1 and not self._query.sum else ""
+        blank = ("",) * len(self._form.dimensions)
+        table = self._table(counted)
+        empty = self._empty(leaf)
+        wanted = table.numbers.astype(bool) | (table.given > 0) & np.array([m.optional for m in self._form.measures])
+        wanted[:, empty] = False
+        keep = np.ones(len(table.rows), bool) if leaf else wanted.any(axis=1)
+        rows = [(dims, _cells(number, given, empty)) for dims, number, given, kept in
+                zip(table.rows, table.numbers, table.given, keep, strict=True) if kept]  # fmt: skip
+        if not reported:
+            rows = [(blank, (None,) * len(self._form.measures))]
+        elif not rows:
+            only_nil = reported == sum(one.nil for one in counted)
+            rows = [(blank, tuple(None if gone or (measure.optional and not only_nil) else 0
+                                  for gone, measure in zip(empty, self._form.measures, strict=True)))]  # fmt: skip
+        for dims, cells in rows:
+            yield FigureRow(unit, self._form.id, period, kind, dims, cells, reported, version)
+
+    def _table(self, counted: Sequence[Counted]) -> Summed:
+        summed = self._adder.total(one for page in counted for one in page.contributions)
+        if not self._stock_sum:
+            return summed
+        newest: dict[str, Contribution] = {}
+        for page in counted:
+            newest.update({one.unit: one for one in page.contributions if one.state != State.WITHDRAWAL})
+        last = self._adder.total(newest.values())
+        places = {dims: position for position, dims in enumerate(summed.rows)}
+        numbers, given = summed.numbers.copy(), summed.given.copy()
+        for column, measure in enumerate(self._form.measures):
+            if measure.over_time is OverTime.LAST:
+                numbers[:, column] = given[:, column] = 0
+                for position, dims in enumerate(last.rows):
+                    numbers[places[dims], column] = last.numbers[position, column]
+                    given[places[dims], column] = last.given[position, column]
+        # A required stock that the newest table no longer lists is zero, not unknown.
+        required = [c for c, m in enumerate(self._form.measures) if m.over_time is OverTime.LAST and not m.optional]
+        given[:, required] = 1
+        return Summed(summed.rows, numbers, given)
+
+    def _empty(self, leaf: bool) -> list[bool]:
+        return [
+            (not leaf and measure.across_units is AcrossUnits.NONE)
+            or (self._query.sum and measure.over_time is OverTime.NONE)
+            for measure in self._form.measures
+        ]
+
+
+def _of(page: Page, found: Iterable[Contribution], *, leaf: bool) -> Counted:
+    found = list(found)
+    standing_now = [one for one in found if one.state != State.WITHDRAWAL]
+    nil = sum(one.state == State.NIL for one in standing_now)
+    return Counted(page, standing_now, len(standing_now), nil, known=bool(found), leaf=leaf)
+
+
+def entered(found: Iterable[Contribution]) -> int:
+    """How many of these count through the slot of entered reports."""
+    return sum(one.slot == Slot.ENTERED and one.state != State.WITHDRAWAL for one in found)
+
+
+def _cells(numbers: Integers, given: Integers, empty: Sequence[bool]) -> tuple[int | None, ...]:
+    return tuple(None if gone or not count else number
+                 for number, count, gone in zip(numbers.tolist(), given.tolist(), empty, strict=True))  # fmt: skip

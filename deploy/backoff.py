@@ -1,0 +1,23 @@
+"""How long to wait before the next start of something that ended by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Doubles from the first pause to the longest; starts over after a life long enough to count as healthy."""
+
+    first_s: float = 0.2
+    longest_s: float = 10.0
+    healthy_s: float = 30.0
+    _next_s: float = 0.0
+
+    def after(self, life_s: float) -> float:
+        """The pause after a life of so many seconds."""
+        if life_s >= self.healthy_s or not self._next_s:
+            self._next_s = self.first_s
+        pause_s = self._next_s
+        self._next_s = min(self.longest_s, 2 * self._next_s)
+        return pause_s

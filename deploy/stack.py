@@ -1,0 +1,165 @@
+"""A running stack as other commands see it: `stack.json` in its data folder, written by the supervisor alone.
+
+Whether a stack runs is never read from that file but from the lock: the kernel drops it with its holder, however that
+one ends, so a file left by `kill -9` misleads nobody.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from deploy.errors import NotRunningError, RefusedError
+from deploy.files import read_json, write_json
+from schemas.settings import Settings, load_settings
+
+STACK = "stack.json"
+LOCK = "stack.lock"
+
+
+class ProcessState(StrEnum):
+    """Closed list of what a supervised process may be doing."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    STOPPED_FOR_GOOD = "stopped_for_good"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """One supervised process. `said` is the last line of its log, where it ended by itself."""
+
+    name: str
+    state: ProcessState
+    address: str
+    pid: int | None = None
+    restarts: int = 0
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A rebuild that was asked for: how far it is, and why it failed if it did."""
+
+    id: str
+    step: str
+    done: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Where the parts of a stack are, and how they do. `settled`: each part is ready or has stopped for good."""
+
+    data: str
+    port_base: int
+    bootstrap: str
+    operator_key: str
+    prefix: str
+    partitions: int
+    keyless_partitions: int
+    replication: int
+    act_delay_ms: int
+    page: str
+    metrics: str
+    supervisor_pid: int
+    settled: bool = False
+    processes: tuple[ProcessStatus, ...] = ()
+    rebuild: Request | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Every part does its work."""
+        return self.settled and all(process.state is ProcessState.READY for process in self.processes)
+
+    def process(self, name: str) -> ProcessStatus:
+        """The status of one process. Raises KeyError for a name that is none."""
+        return {process.name: process for process in self.processes}[name]
+
+    def settings(self, **given: object) -> Settings:
+        """What a command that works on this stack needs to know."""
+        return load_settings(
+            data=Path(self.data),
+            bootstrap=self.bootstrap,
+            operator_key=self.operator_key,
+            prefix=self.prefix,
+            partitions=self.partitions,
+            keyless_partitions=self.keyless_partitions,
+            replication=self.replication,
+            act_delay_ms=self.act_delay_ms,
+            **given,
+        )
+
+    def save(self) -> None:
+        """Write it into its data folder."""
+        write_json(Path(self.data) / STACK, asdict(self), durable=False)
+
+
+def read_stack(data: Path) -> Stack | None:
+    """What `stack.json` says, running or not; None without one."""
+    raw = read_json(data / STACK)
+    return None if raw is None else _stack(raw)
+
+
+def running_stack(data: Path) -> Stack:
+    """The stack that runs on this folder. Raises NotRunningError."""
+    pid = holder(data)
+    if pid is None:
+        raise NotRunningError(f"no stack runs on {data}: start one with `chungsuc up --data {data}`")
+    stack = read_stack(data)
+    if stack is None or stack.supervisor_pid != pid:
+        raise NotRunningError(f"the stack on {data} (process {pid}) is only starting: wait for its ready line")
+    return stack
+
+
+class DataLock:
+    """The exclusive right to run a stack on a data folder, until `release` or the end of this process."""
+
+    def __init__(self, data: Path) -> None:
+        """Take it. Raises RefusedError naming the process that has it."""
+        data.mkdir(parents=True, exist_ok=True)
+        self._handle = os.open(data / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(self._handle, 32, 0).decode().strip() or "another"
+            os.close(self._handle)
+            raise RefusedError(
+                f"a stack already runs on {data} (process {pid}): stop it with "
+                f"`chungsuc down --data {data}`, or choose another folder with --data"
+            ) from None
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let the next one in."""
+        os.close(self._handle)
+
+
+def holder(data: Path) -> int | None:
+    """The process that runs a stack on this folder, None when none does."""
+    try:
+        handle = os.open(data / LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(os.pread(handle, 32, 0).decode().strip() or 0)
+    else:
+        return None
+    finally:
+        os.close(handle)
+
+
+def _stack(raw: Mapping[str, Any]) -> Stack:
+    processes = tuple(ProcessStatus(**{**p, "state": ProcessState(p["state"])}) for p in raw["processes"])
+    rebuild = Request(**raw["rebuild"]) if raw["rebuild"] else None
+    return Stack(**{**raw, "processes": processes, "rebuild": rebuild})

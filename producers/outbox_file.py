@@ -1,0 +1,106 @@
+"""The outbox's SQLite file: tables, transactions, and one clear line for everything that can go wrong with a file.
+
+WAL and synchronous=FULL: what a transaction has written survives a power cut, what it has not is wholly absent.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from producers.errors import OutboxError
+from schemas.signature import Header
+
+_VERSION = 1
+_TABLES = """
+CREATE TABLE series (
+  id INTEGER PRIMARY KEY, unit TEXT NOT NULL, form TEXT NOT NULL, period TEXT NOT NULL, line TEXT NOT NULL,
+  scope TEXT NOT NULL, entered_by TEXT NOT NULL,
+  issued_at INTEGER NOT NULL, revision INTEGER NOT NULL, digest BLOB NOT NULL,
+  UNIQUE (unit, form, period, line, scope, entered_by)
+) STRICT;
+CREATE TABLE sends (
+  id INTEGER PRIMARY KEY, series INTEGER NOT NULL, issued_at INTEGER NOT NULL, revision INTEGER NOT NULL,
+  kid TEXT NOT NULL, sequence INTEGER NOT NULL, digest BLOB NOT NULL, state TEXT NOT NULL,
+  key BLOB, value BLOB, headers BLOB,
+  "partition" INTEGER, "offset" INTEGER, sent_at INTEGER,
+  outcome TEXT, detail TEXT, figures_offset INTEGER, settled_at INTEGER, won_partition INTEGER, won_offset INTEGER,
+  UNIQUE (series, issued_at)
+) STRICT;
+CREATE INDEX sends_waiting ON sends (id) WHERE state = 'waiting';
+CREATE INDEX sends_by_source ON sends ("partition", "offset") WHERE "offset" IS NOT NULL;
+CREATE TABLE sequences (kid TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT;
+CREATE TABLE scanned (
+  unit TEXT NOT NULL, "partition" INTEGER NOT NULL, up_to INTEGER NOT NULL, PRIMARY KEY (unit, "partition")
+) STRICT;
+CREATE TABLE receipts_read ("partition" INTEGER PRIMARY KEY, next INTEGER NOT NULL) STRICT;
+PRAGMA user_version = 1;
+"""
+_LENGTHS = struct.Struct("<HI")
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """The database, its tables made if it is new. Raises OutboxError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        database = sqlite3.connect(path, isolation_level=None, timeout=60)
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        with transaction(database, path):
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _TABLES.split(";\n"):
+                    database.execute(statement)
+            elif version != _VERSION:
+                raise OutboxError(f"{path} is an outbox of version {version}; this program knows version {_VERSION}")
+    except sqlite3.DatabaseError as error:
+        raise unusable(path, error) from error
+    return database
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """All or nothing. A full disk, a damaged or a locked file becomes an OutboxError, and nothing is half-written."""
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("COMMIT")
+    except BaseException as error:
+        # SQLite itself has rolled back already after some errors, a full disk among them.
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        if isinstance(error, sqlite3.DatabaseError):
+            raise unusable(path, error) from error
+        raise
+
+
+def unusable(path: Path, error: sqlite3.DatabaseError) -> OutboxError:
+    """What to tell people about it."""
+    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        return OutboxError(f"no space left for the outbox {path}: nothing of this batch was written; free some, repeat")
+    return OutboxError(f"the outbox {path} can't be used ({error}): nothing of this batch was written")
+
+
+def pack_headers(headers: Sequence[Header]) -> bytes:
+    """Headers as one blob, in order, so that a record that is sent again is the same bytes."""
+    parts: list[bytes] = []
+    for name, value in headers:
+        encoded = name.encode()
+        parts += (_LENGTHS.pack(len(encoded), len(value)), encoded, value)
+    return b"".join(parts)
+
+
+def unpack_headers(blob: bytes) -> list[Header]:
+    """What `pack_headers` packed."""
+    headers: list[Header] = []
+    at = 0
+    while at < len(blob):
+        name_bytes, value_bytes = _LENGTHS.unpack_from(blob, at)
+        at += _LENGTHS.size
+        end = at + name_bytes
+        headers.append((blob[at:end].decode(), blob[end : end + value_bytes]))
+        at = end + value_bytes
+    return headers

@@ -1,0 +1,185 @@
+"""From the outbox to `reports`: waiting rows in the order in which they were put, marked once the broker has them.
+
+The producer is idempotent and waits for all replicas. What was acknowledged and not yet marked when the process died is
+sent again, the same bytes: the receipt then says duplicate. Sends that one producer gave up (an idempotent producer that
+starts a new epoch loses its batches in flight) are tried again with a new one, a bounded number of times.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+
+from producers.errors import Problem, PublishError
+from producers.outbox import Outbox, Waiting
+from producers.registration import now_ms
+from schemas.failpoint import failpoint
+from schemas.report import Offset, Source
+from schemas.settings import Settings
+from schemas.topics import HEADER_ROOM_BYTES, MAX_REPORT_BYTES, REPORTS
+
+_READ_AT_ONCE = 2000
+_MARK_AT_ONCE = 2000
+_BATCH_BYTES = 256 * 1024
+"""Well below the largest record, so that a batch of several is never refused for its size."""
+_NEVER = (MessageSizeTooLargeError, RecordListTooLargeError)
+"""What no retry mends: the broker refuses this one record."""
+
+Progress = Callable[[int], None]
+"""Called with the number of sends acknowledged so far."""
+
+
+class Publisher:
+    """Publishes what waits in one outbox. One at a time per outbox: another process waits until this one is closed.
+
+    `timeout_s` bounds each producer's attempt, `rounds` the producers tried.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        outbox: Outbox,
+        *,
+        in_flight: int = 5000,
+        timeout_s: float = 40.0,
+        rounds: int = 3,
+        progress: Progress | None = None,
+    ) -> None:
+        self._settings = settings
+        self._topic = settings.topic(REPORTS)
+        self._outbox = outbox
+        self._in_flight = in_flight
+        self._timeout_s = timeout_s
+        self._rounds = rounds
+        self._progress = progress
+        self._producer: KafkaProducer | None = None
+        self._flying: deque[tuple[int, Any]] = deque()
+        self._acknowledged: list[tuple[int, Source]] = []
+        self._last_id = 0
+        self._failure: str | None = None
+        self.acked = 0
+        self.problems: list[Problem] = []
+        self._lock = os.open(outbox.path.with_name(outbox.path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up what is in flight, and let another process publish from this outbox."""
+        self._drop_producer()
+        os.close(self._lock)
+
+    def pump(self) -> None:
+        """Send all that waits; returns when it is handed over, with at most `in_flight` not yet acknowledged."""
+        while waiting := self._outbox.waiting(_READ_AT_ONCE, self._last_id):
+            for row in waiting:
+                self._last_id = row.id
+                self._send(row)
+                if len(self._flying) >= self._in_flight:
+                    self._land(len(self._flying) - self._in_flight // 2)
+        self._land_done()
+
+    def finish(self) -> None:
+        """Send all that waits and return after the last acknowledgement. Raises PublishError.
+
+        Sends that the broker refuses for good are in `problems`.
+        """
+        for _ in range(self._rounds):
+            self.pump()
+            self._land(len(self._flying))
+            self._mark()
+            if self._failure is None:
+                return
+            failure, self._failure, self._last_id = self._failure, None, 0
+            self._drop_producer()
+        left = len(self._outbox.waiting(1_000_000))
+        raise PublishError(
+            f"the cluster at {self._settings.bootstrap} did not take {left} of the sends ({failure});"
+            " they wait in the outbox: repeat the command when it answers"
+        )
+
+    def _send(self, row: Waiting) -> None:
+        record = row.record
+        try:
+            # An idempotent producer whose first connection fails raises here too, hence no producer yet.
+            self._producer = self._producer or self._connected()
+            future = self._producer.send(self._topic, record.value, key=record.key, headers=list(record.headers))
+        except KafkaError as error:
+            self._failed(row.id, error)
+        else:
+            self._flying.append((row.id, future))
+
+    def _land(self, count: int) -> None:
+        """Wait for the oldest `count` sends."""
+        for _ in range(count):
+            row_id, future = self._flying.popleft()
+            try:
+                metadata = future.get(self._timeout_s + 5)
+            except KafkaError as error:
+                self._failed(row_id, error)
+                continue
+            failpoint("publisher.after_ack")
+            self._acknowledged.append((row_id, Source(metadata.partition, Offset(metadata.offset))))
+            if len(self._acknowledged) >= _MARK_AT_ONCE:
+                self._mark()
+
+    def _land_done(self) -> None:
+        done = 0
+        for _, future in self._flying:
+            if not future.is_done:
+                break
+            done += 1
+        self._land(done)
+
+    def _mark(self) -> None:
+        if not self._acknowledged:
+            return
+        self._outbox.mark_sent(self._acknowledged, now_ms())
+        self.acked += len(self._acknowledged)
+        self._acknowledged.clear()
+        if self._progress:
+            self._progress(self.acked)
+
+    def _failed(self, row_id: int, error: KafkaError) -> None:
+        if isinstance(error, _NEVER):
+            message = f"the broker refuses this report for its size ({error})"
+            self._outbox.mark_refused(row_id, message)
+            self.problems.append(Problem(f"send {row_id}", message))
+        else:
+            self._failure = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+    def _connected(self) -> KafkaProducer:
+        timeout_ms = int(self._timeout_s * 1000)
+        return KafkaProducer(
+            bootstrap_servers=self._settings.bootstrap.split(","),
+            client_id="chungsuc-publisher",
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=5,
+            batch_size=_BATCH_BYTES,
+            max_request_size=MAX_REPORT_BYTES + HEADER_ROOM_BYTES,
+            delivery_timeout_ms=timeout_ms,
+            request_timeout_ms=min(30_000, timeout_ms - 100),
+            max_block_ms=timeout_ms,
+            bootstrap_timeout_ms=timeout_ms,
+            metrics_enabled=False,
+        )
+
+    def _drop_producer(self) -> None:
+        self._flying.clear()
+        if self._producer is not None:
+            self._producer.close(timeout=1)
+            self._producer = None

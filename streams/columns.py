@@ -1,0 +1,206 @@
+"""Figures by the thousand: a batch of encoded records as columns, and encoded records from columns.
+
+fastavro reads a figure in 20 to 260 µs; here the numbers of a whole batch are one numpy array and what remains per
+record is a handful of byte look-ups, because a figure's layout was chosen for it (contract 9). The bytes are plain Avro:
+tests hold reader and writer against fastavro on generated records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.codec import MARKER, PREFIX_BYTES, NotDecodable, record_schema
+from schemas.figure import HEAD
+
+Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
+
+BODY = PREFIX_BYTES + HEAD.itemsize
+"""Where the page's identity begins in an encoded figure."""
+FIGURE_PREFIX: bytes = MARKER + record_schema("figure")[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A batch of figures. Lists are parallel to `heads`, one entry per record, in the order of the records.
+
+    `pages` and `slots` are runs of bytes: form, scope, line, period; and slot, unit, valid_from. `runs` are both and
+    entered_by and kid, as a receipt repeats them. `dims` is the rest of the record.
+    """
+
+    heads: npt.NDArray[np.void]
+    pages: list[bytes]
+    slots: list[bytes]
+    runs: list[bytes]
+    values: list[bytes]
+    given: list[bytes]
+    dims: list[bytes]
+
+
+def read_columns(records: Sequence[bytes]) -> Columns:
+    """Decode a batch. Raises NotDecodable for a record that is not a figure, and for an unknown fingerprint."""
+    pages: list[bytes] = []
+    slots: list[bytes] = []
+    runs: list[bytes] = []
+    values: list[bytes] = []
+    given: list[bytes] = []
+    dims: list[bytes] = []
+    heads = np.frombuffer(b"".join([record[PREFIX_BYTES:BODY] for record in records]), HEAD)
+    if len(heads) != len(records):
+        raise NotDecodable("a figure is shorter than its numbers")
+    for record in records:
+        if record[:PREFIX_BYTES] != FIGURE_PREFIX:
+            raise NotDecodable(f"fingerprint {record[2:PREFIX_BYTES].hex()} is not that of a figure")
+        try:
+            form_end = BODY + 1 + (record[BODY] >> 1)
+            line_end = form_end + 2 + (record[form_end + 1] >> 1)
+            page_end = line_end + 1 + (record[line_end] >> 1)
+            slot_end = page_end + 6 + (record[page_end + 1] >> 1)
+            entered_end = slot_end + 1 + (record[slot_end] >> 1)
+            run_end = entered_end + 1 + (record[entered_end] >> 1)
+            if (record[BODY] | record[form_end + 1] | record[line_end] | record[page_end + 1] | record[slot_end]
+                    | record[entered_end]) & 0x80:
+                page_end, slot_end, run_end = _long_identity(record)
+            values_at, size = _varint(record, run_end)
+            given_at, given_size = _varint(record, values_at + size)
+        except IndexError as error:
+            raise NotDecodable("a figure is cut off") from error
+        pages.append(record[BODY:page_end])
+        slots.append(record[page_end:slot_end])
+        runs.append(record[BODY:run_end])
+        values.append(record[values_at : values_at + size])
+        given.append(record[given_at : given_at + given_size])
+        dims.append(record[given_at + given_size :])
+    return Columns(heads, pages, slots, runs, values, given, dims)
+
+
+def _varint(record: bytes, at: int) -> tuple[int, int]:
+    """(position after it, value) of a zigzag varint that is not negative."""
+    byte = record[at]
+    if byte < 0x80:
+        return at + 1, byte >> 1
+    number, shift = byte & 0x7F, 7
+    while True:
+        at += 1
+        byte = record[at]
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return at + 1, number >> 1
+        shift += 7
+
+
+def _string_end(record: bytes, at: int) -> int:
+    start, size = _varint(record, at)
+    return start + size
+
+
+def _long_identity(record: bytes) -> tuple[int, int, int]:
+    """Ends of page, slot and run where a name has 64 bytes or more."""
+    form_end = _string_end(record, BODY)
+    page_end = _string_end(record, _string_end(record, form_end + 1))
+    slot_end = _string_end(record, page_end + 1) + 4
+    return page_end, slot_end, _string_end(record, _string_end(record, slot_end))
+
+
+def read_dims(rest: bytes) -> list[str]:
+    """The dimensions of a record from what follows its `given`: an Avro array of strings."""
+    found: list[str] = []
+    at = 0
+    while True:
+        raw_at, count = _signed(rest, at)
+        at = raw_at
+        if count == 0:
+            break
+        if count < 0:
+            at, _ = _signed(rest, at)
+            count = -count
+        for _ in range(count):
+            start, size = _varint(rest, at)
+            at = start + size
+            found.append(rest[start:at].decode())
+    if at != len(rest):
+        raise NotDecodable(f"{len(rest) - at} bytes follow a figure")
+    return found
+
+
+def _signed(record: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = record[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return at, (number >> 1) ^ -(number & 1)
+        shift += 7
+
+
+def varint(number: int) -> bytes:
+    """A zigzag varint of a number that is not negative."""
+    number <<= 1
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def string(text: str) -> bytes:
+    """An Avro string."""
+    encoded = text.encode()
+    return varint(len(encoded)) + encoded
+
+
+def dims_bytes(dims: Sequence[str]) -> bytes:
+    """An Avro array of strings, as fastavro writes it: one block."""
+    if not dims:
+        return b"\0"
+    return varint(len(dims)) + b"".join([string(dim) for dim in dims]) + b"\0"
+
+
+def page_bytes(form: str, scope: int, line: str, period: str) -> bytes:
+    """The run of bytes that identifies a page."""
+    return string(form) + bytes([scope]) + string(line) + string(period)
+
+
+def slot_bytes(slot: int, unit: str, valid_from: int) -> bytes:
+    """The run of bytes that identifies a slot; `valid_from` in days since 1970."""
+    return bytes([slot]) + string(unit) + valid_from.to_bytes(4, "little", signed=True)
+
+
+def read_page(run: bytes) -> tuple[str, int, str, str]:
+    """(form, scope, line, period) of a page's run of bytes."""
+    at, size = _varint(run, 0)
+    form = run[at : at + size].decode()
+    scope = run[at + size]
+    at, size = _varint(run, at + size + 1)
+    line = run[at : at + size].decode()
+    at, size = _varint(run, at + size)
+    return form, scope, line, run[at : at + size].decode()
+
+
+def read_slot(run: bytes) -> tuple[int, str, int]:
+    """(slot, unit, valid_from) of a slot's run of bytes."""
+    at, size = _varint(run, 1)
+    return run[0], run[at : at + size].decode(), int.from_bytes(run[at + size :], "little", signed=True)
+
+
+def write_figures(heads: npt.NDArray[np.void], identities: Sequence[bytes], tables: Sequence[bytes]) -> list[bytes]:
+    """Encoded figures. `identities`: from form to kid; `tables`: values, given and dims with their lengths."""
+    raw = heads.tobytes()
+    size = HEAD.itemsize
+    return [
+        FIGURE_PREFIX + raw[index * size : (index + 1) * size] + identity + table
+        for index, (identity, table) in enumerate(zip(identities, tables, strict=True))
+    ]
+
+
+def sized(content: bytes) -> bytes:
+    """Avro `bytes`."""
+    return varint(len(content)) + content
+
+
