@@ -1,6 +1,6 @@
 """Drain: wait until everything that was in `reports` when asked is counted at every level and stored (contract 12).
 
-Three waits in this order. Ingest has committed past the end of `reports` as asked at the start, so all contributions are
+Three waits in this order. Ingest has committed past the end of `reports` as asked at the start: all contributions are
 in `figures`. Rollup has committed all of `figures` and the ends are the same when read again: nothing is on its way to
 another level. The read model has stored `figures`, `receipts` and `rejected` to their ends. An offset is committed only
 when all it led to was acknowledged, so no wait needs a pause.

@@ -30,3 +30,9 @@ class TimedOutError(StackError):
     """It did not happen in the time given."""
 
     exit = Exit.TIMEOUT
+
+
+class UsageError(StackError):
+    """Something asked for that does not exist."""
+
+    exit = Exit.USAGE

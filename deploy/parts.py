@@ -19,7 +19,7 @@ from typing import Protocol
 from deploy.kafka import BrokerError, Cluster
 
 _EXEC = Path(__file__).with_name("bound_exec.py")
-_CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parent.parent
 """Where workers run, so that `-m` finds the code that this process runs, whatever lies in the caller's folder."""
 _ASK_EVERY_S = 0.05
 _LOG_ROTATED_AT = 10 * 1024 * 1024
@@ -84,8 +84,8 @@ class Worker:
         with self.log.open("ab") as output:
             # Without awaiting, so that a stop never meets a process that is half started and that nobody holds.
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_EXEC), str(os.getpid()), sys.executable, "-m", self._module],
-                cwd=_CHECKOUT,
+                [*bound_to_this_process(), sys.executable, "-m", self._module],
+                cwd=CHECKOUT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -124,14 +124,7 @@ class Worker:
 
     def last_words(self) -> str:
         """The last line of its log since it was started."""
-        try:
-            with self.log.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(self._log_start, size - _TAIL_BYTES))
-                lines = file.read().decode("utf-8", "replace").split("\n")
-        except FileNotFoundError:
-            return ""
-        return next((line.strip()[:_LINE_LENGTH] for line in reversed(lines) if line.strip()), "")
+        return last_line(self.log, self._log_start)
 
 
 class Broker:
@@ -180,6 +173,11 @@ class Broker:
             return self.cluster.stop(timeout_s)
 
 
+def bound_to_this_process() -> list[str]:
+    """What to put before a command line, so that the kernel ends the program with this process (its main thread)."""
+    return [sys.executable, "-I", "-S", str(_EXEC), str(os.getpid())]
+
+
 async def _ended(handle: int) -> None:
     """Return when the process of a pidfd has ended. For one caller at a time."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
@@ -188,6 +186,18 @@ async def _ended(handle: int) -> None:
         await ended.wait()
     finally:
         loop.remove_reader(handle)
+
+
+def last_line(log: Path, start: int = 0) -> str:
+    """The last line of a log that holds anything, written at `start` or later."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(start, size - _TAIL_BYTES))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+    except FileNotFoundError:
+        return ""
+    return next((line.strip()[:_LINE_LENGTH] for line in reversed(lines) if line.strip()), "")
 
 
 async def says_ready(port: int) -> bool:

@@ -79,6 +79,18 @@ class Stack:
         """Every part does its work."""
         return self.settled and all(process.state is ProcessState.READY for process in self.processes)
 
+    def ready_line(self) -> str:
+        """The one line that `up` prints when every part is healthy."""
+        return f"ready: page {self.page}  kafka {self.bootstrap}  metrics {self.metrics}  data {self.data}"
+
+    def unready_lines(self) -> list[str]:
+        """A line for each part that is not ready."""
+        return [
+            f"not ready: {process.name} is {process.state.value}{': ' if process.said else ''}{process.said}"
+            for process in self.processes
+            if process.state is not ProcessState.READY
+        ]
+
     def process(self, name: str) -> ProcessStatus:
         """The status of one process. Raises KeyError for a name that is none."""
         return {process.name: process for process in self.processes}[name]

@@ -28,7 +28,7 @@ from deploy.kafka_launch import require_free
 from deploy.operator_key import operator_key
 from deploy.plan import Plan
 from deploy.rebuild import rebuild, rebuild_pending
-from deploy.stack import STACK, DataLock, ProcessState, Request, Stack
+from deploy.stack import STACK, DataLock, Request, Stack
 from deploy.topic_set import create_topics
 from deploy.watch import Watch
 from schemas.catalogue import Catalogue
@@ -146,16 +146,9 @@ class Supervisor:
         if stack is None:
             return
         if stack.ready:
-            print(
-                f"ready: page {stack.page}  kafka {stack.bootstrap}  metrics {stack.metrics}  data {stack.data}",
-                flush=True,
-            )
-            return
-        for process in stack.processes:
-            if process.state is not ProcessState.READY:
-                print(
-                    f"not ready: {process.name} is {process.state.value}: {process.said}", file=sys.stderr, flush=True
-                )
+            print(stack.ready_line(), flush=True)
+        for line in stack.unready_lines():
+            print(line, file=sys.stderr, flush=True)
 
     async def _serve(self) -> None:
         """Look for requests until the signal to stop."""

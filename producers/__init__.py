@@ -1,0 +1,1 @@
+"""How a report gets in: keys, outbox, publisher, replay of histories, simulator."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from producers.errors import KeysError, Problem
+from kafka.errors import KafkaError
+
+from producers.errors import KeysError, Problem, PublishError
 from producers.keys import FILE as KEYS_FILE
 from producers.keys import NodeKeys
 from producers.outbox import FILE as OUTBOX_FILE
@@ -109,9 +111,12 @@ def deliver(
     sends: Sequence[Send],
     progress: Progress | None = None,
 ) -> Summary:
-    """One delivery, opened and closed."""
-    delivery = Delivery(settings, operator)
+    """One delivery, opened and closed. Raises a ProducerError, also for a cluster that does not answer."""
     try:
-        return delivery.deliver(sends, catalogue, progress)
-    finally:
-        delivery.close()
+        delivery = Delivery(settings, operator)
+        try:
+            return delivery.deliver(sends, catalogue, progress)
+        finally:
+            delivery.close()
+    except KafkaError as error:
+        raise PublishError(f"the cluster at {settings.bootstrap} does not answer: {error!r}") from error

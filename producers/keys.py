@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nacl.signing
+from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_seed_keypair
 
 from producers.errors import KeysError
 from schemas.admission import KeyRing
@@ -34,23 +34,23 @@ _SELECTABLE = 500
 
 @dataclass(frozen=True, slots=True)
 class NodeKey:
-    """A unit's key. Holds the expanded key: deriving it from the seed costs as much as a signature."""
+    """A unit's key. Holds the expanded secret: deriving it from the seed costs as much as a signature."""
 
     kid: KeyId
     unit: UnitCode
     number: int
     public: PublicKey
-    _signer: nacl.signing.SigningKey = field(repr=False)
+    _secret: bytes = field(repr=False)
 
     @classmethod
     def from_seed(cls, unit: UnitCode, number: int, seed: bytes) -> NodeKey:
         """The key that grows from 32 secret bytes."""
-        signer = nacl.signing.SigningKey(seed)
-        return cls(kid_of(unit, number), unit, number, PublicKey(bytes(signer.verify_key)), signer)
+        public, secret = crypto_sign_seed_keypair(seed)
+        return cls(kid_of(unit, number), unit, number, PublicKey(public), secret)
 
     def sign(self, message: bytes) -> bytes:
         """64 raw bytes over `message`."""
-        return self._signer.sign(message).signature
+        return crypto_sign(message, self._secret)[:crypto_sign_BYTES]
 
 
 def kid_of(unit: UnitCode, number: int) -> KeyId:
@@ -121,7 +121,7 @@ class NodeKeys:
         for start in range(0, len(units), _SELECTABLE):
             some = units[start : start + _SELECTABLE]
             marks = ",".join("?" * len(some))
-            query = f"SELECT unit, number, seed FROM keys WHERE unit IN ({marks}) ORDER BY number"  # noqa: S608
+            query = f"SELECT unit, number, seed FROM keys WHERE unit IN ({marks}) ORDER BY number"
             for unit, number, seed in cursor.execute(query, some):
                 found[UnitCode(unit)] = NodeKey.from_seed(UnitCode(unit), number, seed)
         return found

@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from producers.send import Send
 from schemas.admission import iso_time
 from schemas.codec import encode_report
 from schemas.failpoint import failpoint
-from schemas.report import REPORT_TYPE, Millis, Revision, Scope, Series, Source
+from schemas.form import Form
+from schemas.report import REPORT_TYPE, Digest, KeyId, Millis, Report, Revision, Scope, Series, Source
 from schemas.signature import SignedRecord, sign
 from schemas.topics import DAY_MS, MAX_REPORT_BYTES
 from schemas.unit import UnitCode
@@ -189,7 +191,7 @@ class Outbox:
             f"""SELECT s.id, r.line, r.unit, r.form, r.period, r.entered_by, r.scope, s.issued_at, s.revision, s.kid,
                   s.sequence, s.state, s."partition", s."offset", s.outcome, s.detail, s.won_partition, s.won_offset
                 FROM sends s JOIN series r ON s.series = r.id
-                WHERE s.state IN ({",".join("?" * len(wanted))}) ORDER BY s.id""",  # noqa: S608
+                WHERE s.state IN ({",".join("?" * len(wanted))}) ORDER BY s.id""",
             wanted,
         )
         return [_row(columns) for columns in found]
@@ -202,7 +204,7 @@ class _Batch:
         self._database = database
         self._signers = signers
         self._series: dict[tuple[str, ...], _SeriesState] = {}
-        self._sequences: dict[str, int] = {}
+        self._sequences: dict[KeyId, int] = {}
         self._pending: dict[tuple[int, int], tuple[bytes, int]] = {}
         self._rows: list[tuple[object, ...]] = []
         self._new_series: list[tuple[object, ...]] = []
@@ -211,7 +213,10 @@ class _Batch:
     def put(self, send: Send) -> Put:
         """Decide one send and keep its row for `write`."""
         series = self._series_of(send)
-        digest = send.report(Revision(1), 1).digest([dimension.name for dimension in send.form.dimensions])
+        signer = self._signers[send.sender]
+        sequence = self._sequence(signer.kid) + 1
+        report = send.report(Revision(series.revision + 1), sequence)
+        digest = report.digest([dimension.name for dimension in send.form.dimensions])
         if series.revision and send.issued_at <= series.issued_at:
             known = self._known(series.id, send.issued_at)
             if known is not None and known[0] == digest:
@@ -221,37 +226,24 @@ class _Batch:
             if digest != series.digest:
                 newest = iso_time(Millis(series.issued_at))
                 return _refused(send, f"issued {iso_time(send.issued_at)}, before the newest sent of {newest}")
-        revision = series.revision if digest == series.digest else series.revision + 1
-        signed = self._signed(send, Revision(revision), digest, series)
-        if signed is not None:
-            return signed
-        series.issued_at = max(series.issued_at, send.issued_at)
-        series.revision, series.digest, series.changed = revision, digest, True
-        self._pending[series.id, send.issued_at] = (digest, revision)
-        return Put(Known.NEW, Revision(revision))
+        if digest == series.digest:
+            report = send.report(Revision(series.revision), sequence)
+        signed = _signed(send.form, report, signer)
+        if len(signed.value) > MAX_REPORT_BYTES:
+            return _refused(send, f"the report has {len(signed.value):,} bytes; at most {MAX_REPORT_BYTES:,} are taken")
+        self._keep(series, report, digest, signed, signer.kid)
+        return Put(Known.NEW, report.header.revision)
 
-    def _signed(self, send: Send, revision: Revision, digest: Digest, series: _SeriesState) -> Put | None:
-        """Keep the signed row; a refusal if it can't be sent."""
-        signer = self._signers[send.sender]
-        sequence = self._sequence(signer.kid) + 1
-        report = send.report(revision, sequence)
-        value = encode_report(send.form, report)
-        if len(value) > MAX_REPORT_BYTES:
-            return _refused(send, f"the report has {len(value):,} bytes; at most {MAX_REPORT_BYTES:,} can be sent")
-        record = sign(
-            signer,
-            key=send.unit.encode(),
-            value=value,
-            event_type=REPORT_TYPE,
-            event_id=report.event_id,
-            time=iso_time(send.issued_at),
-        )
-        self._sequences[signer.kid] = sequence
+    def _keep(self, series: _SeriesState, report: Report, digest: Digest, signed: SignedRecord, kid: KeyId) -> None:
+        h = report.header
+        series.issued_at = max(series.issued_at, h.issued_at)
+        series.revision, series.digest, series.changed = h.revision, digest, True
+        self._sequences[kid] = h.sequence
+        self._pending[series.id, h.issued_at] = (digest, h.revision)
         self._rows.append(
-            (series.id, send.issued_at, revision, signer.kid, sequence, digest, record.key, value,
-             pack_headers(record.headers))
+            (series.id, h.issued_at, h.revision, kid, h.sequence, digest, signed.key, signed.value,
+             pack_headers(signed.headers))
         )  # fmt: skip
-        return None
 
     def write(self) -> None:
         """Insert what is new."""
@@ -293,11 +285,28 @@ class _Batch:
         ).fetchone()
         return found
 
-    def _sequence(self, kid: str) -> int:
+    def _sequence(self, kid: KeyId) -> int:
         if kid not in self._sequences:
             found = self._database.execute("SELECT sequence FROM sequences WHERE kid = ?", (kid,)).fetchone()
             self._sequences[kid] = found[0] if found else 0
         return self._sequences[kid]
+
+
+def _signed(form: Form, report: Report, signer: NodeKey) -> SignedRecord:
+    return sign(
+        signer,
+        key=report.header.unit.encode(),
+        value=encode_report(form, report),
+        event_type=REPORT_TYPE,
+        event_id=report.event_id,
+        time=_time_text(report.header.issued_at),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _time_text(issued_at: Millis) -> str:
+    """Many units issue at one time, and formatting it costs as much as the signature."""
+    return iso_time(issued_at)
 
 
 def _refused(send: Send, message: str) -> Put:

@@ -39,7 +39,7 @@ CREATE TABLE scanned (
 CREATE TABLE receipts_read ("partition" INTEGER PRIMARY KEY, next INTEGER NOT NULL) STRICT;
 PRAGMA user_version = 1;
 """
-_LENGTHS = struct.Struct("<HI")
+_COUNT = struct.Struct("<H")
 
 
 def open_file(path: Path) -> sqlite3.Connection:
@@ -86,21 +86,16 @@ def unusable(path: Path, error: sqlite3.DatabaseError) -> OutboxError:
 
 def pack_headers(headers: Sequence[Header]) -> bytes:
     """Headers as one blob, in order, so that a record that is sent again is the same bytes."""
-    parts: list[bytes] = []
-    for name, value in headers:
-        encoded = name.encode()
-        parts += (_LENGTHS.pack(len(encoded), len(value)), encoded, value)
-    return b"".join(parts)
+    parts = [part for name, value in headers for part in (name.encode(), value)]
+    return struct.pack(f"<H{len(parts)}I", len(parts), *map(len, parts)) + b"".join(parts)
 
 
 def unpack_headers(blob: bytes) -> list[Header]:
     """What `pack_headers` packed."""
-    headers: list[Header] = []
-    at = 0
-    while at < len(blob):
-        name_bytes, value_bytes = _LENGTHS.unpack_from(blob, at)
-        at += _LENGTHS.size
-        end = at + name_bytes
-        headers.append((blob[at:end].decode(), blob[end : end + value_bytes]))
-        at = end + value_bytes
-    return headers
+    (count,) = _COUNT.unpack_from(blob)
+    at = _COUNT.size + 4 * count
+    parts: list[bytes] = []
+    for length in struct.unpack_from(f"<{count}I", blob, _COUNT.size):
+        parts.append(blob[at : at + length])
+        at += length
+    return [(name.decode(), value) for name, value in zip(parts[::2], parts[1::2], strict=True)]

@@ -1,8 +1,8 @@
 """From the outbox to `reports`: waiting rows in the order in which they were put, marked once the broker has them.
 
 The producer is idempotent and waits for all replicas. What was acknowledged and not yet marked when the process died is
-sent again, the same bytes: the receipt then says duplicate. Sends that one producer gave up (an idempotent producer that
-starts a new epoch loses its batches in flight) are tried again with a new one, a bounded number of times.
+sent again, the same bytes: the receipt then says duplicate. Sends that one producer gave up (an idempotent one loses
+its batches in flight when it starts a new epoch) are tried again with a new one, a bounded number of times.
 """
 
 from __future__ import annotations

@@ -83,9 +83,7 @@ def rebuild(outbox: Outbox, settings: Settings, places: Iterable[Place], catalog
     return count
 
 
-def own_records(
-    records: Iterable[Record], places: set[Place], catalogue: Catalogue, keys: KeyRing
-) -> Iterator[Found]:
+def own_records(records: Iterable[Record], places: set[Place], catalogue: Catalogue, keys: KeyRing) -> Iterator[Found]:
     """Those records that a unit signed with a key of its own, in one of its places."""
     for record in records:
         named = dict(record.headers)

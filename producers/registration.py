@@ -64,7 +64,7 @@ def key_act(operator: SigningKey, key: NodeKey, issued_at: Millis) -> SignedReco
 
 
 def now_ms() -> Millis:
-    """This host's clock."""
+    """The time by the clock of this host."""
     return Millis(time.time_ns() // 1_000_000)
 
 

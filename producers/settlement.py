@@ -32,7 +32,7 @@ _STATES: Mapping[Outcome, State] = {
 
 def read_receipts(outbox: Outbox, settings: Settings, now: Millis) -> int:
     """Read `receipts` from where this outbox stopped to its end as of now; how many rows they named."""
-    start = {p: next_ for p, next_ in outbox.database.execute('SELECT "partition", next FROM receipts_read')}
+    start = dict(outbox.database.execute('SELECT "partition", next FROM receipts_read').fetchall())
     topic = settings.topic(RECEIPTS)
     with TopicReader(settings.bootstrap, topic) as reader:
         beginnings = reader.beginnings()

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from consumers.read_model.database import DatabaseRefused
 from consumers.read_model.decoding import Decoded, FigureDecoder, PageKey
 from schemas.act import CatalogueReleased
+from schemas.catalogue import Catalogue
 from schemas.codec import NotDecodable, decode_receipts
 from schemas.failpoint import failpoint
 from schemas.figure import FigureKind, days_since_1970
@@ -81,9 +83,11 @@ class FreshTotal:
 
 @dataclass(slots=True)
 class Applied:
-    """What one transaction stored: records by topic, and the totals that became fresher."""
+    """What one transaction stored: records by topic, the first offsets not stored, the totals that became fresher."""
 
     records: dict[str, int] = field(default_factory=dict)
+    stored: dict[Partition, int] = field(default_factory=dict)
+    seconds: float = 0.0
     fresh: list[FreshTotal] = field(default_factory=list)
 
 
@@ -155,6 +159,8 @@ class Store:
             "UPDATE positions SET next = ?, time = NULL, digest = NULL WHERE topic = ? AND partition = ? AND next = ?",
             (beginning, *partition, expected),
         )
+        # `verify` then no longer asks for the outcome of what is older.
+        self._connection.execute("INSERT INTO identity VALUES ('trimmed', ?) ON CONFLICT DO NOTHING", (partition[0],))
         self._commit()
 
     def apply(self, batch: Mapping[Partition, Sequence[Record]]) -> Applied:
@@ -164,6 +170,7 @@ class Store:
         that is none; the database is as before then.
         """
         applied = Applied()
+        started = time.perf_counter()
         self._begin()
         try:
             for (topic, partition), records in batch.items():
@@ -171,13 +178,20 @@ class Store:
                     self._advance(topic, partition, records)
                     self._appliers[topic](records, applied)
                     applied.records[topic] = applied.records.get(topic, 0) + len(records)
+                    applied.stored[topic, partition] = records[-1].offset + 1
             failpoint("read_model.before_commit")
             self._commit()
         except BaseException:
             self._rollback()
             raise
         failpoint("read_model.after_commit")
+        applied.seconds = time.perf_counter() - started
         return applied
+
+    def catalogue(self) -> Catalogue | None:
+        """The newest catalogue stored."""
+        row = self._connection.execute("SELECT bundle, epoch, serial FROM catalogue").fetchone()
+        return None if row is None else Catalogue.from_bundle(*row)
 
     def _begin(self) -> None:
         self._connection.execute("BEGIN IMMEDIATE")

@@ -71,6 +71,7 @@ class Cluster:
     def __init__(self) -> None:
         self.log: list[list[bytes]] = [[], [], []]
         self.ledgers = [Ledger(CATALOGUE) for _ in self.log]
+        self.committed = [0, 0, 0]
 
     def append(self, key: bytes, value: bytes) -> None:
         self.log[sum(key) % 3].append(value)
@@ -89,16 +90,17 @@ class Cluster:
             self.append(key, value)
         if not lost:
             Ledger.acknowledged(totals)
+            self.committed[partition] = totals.upto
 
-    def restart(self, partition: int, committed: int) -> None:
-        """Another ledger takes over from a checkpoint of this one."""
+    def restart(self, partition: int, behind: int) -> None:
+        """Another ledger takes over from a checkpoint of this one; the committed offset may lie behind."""
         old = self.ledgers[partition]
         new = Ledger(CATALOGUE)
         new.load_slots(old.slot_runs)
         for run in old.pages:
             new.load_page(run, old.page_state(run))
         new.next_offset = old.next_offset
-        new.all_acknowledged(min(committed, new.next_offset))
+        new.all_acknowledged(max(0, self.committed[partition] - behind))
         self.ledgers[partition] = new
 
     def settle(self) -> None:

@@ -1,0 +1,43 @@
+# Everything this project does on a machine with Python 3.11 or newer (with venv) and make. Each target sets itself up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo real test lint bench clean
+
+help: ## What there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(STAMP) ## The command `chungsuc` in .venv, from locked versions
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { echo "Python's venv is missing: install it (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: install ## One synthetic week of Tam Đường on a real broker; leaves the page open until Ctrl-C
+	@$(BIN)/python -m deploy.demo
+
+real: install ## Malaysia's published and revised history: 72,868 rows, compared with the published nation
+	@$(BIN)/python -m deploy.real
+
+test: install ## Unit, property and integration tests, and the short fault tests
+	$(BIN)/python -m pytest
+
+lint: install ## ruff, ruff format, mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install ## Rates and memory of ingest and rollup, checked against an oracle before a figure counts
+	@$(BIN)/python -m benchmarks
+
+clean: ## Remove .venv, caches and the demo's data folder (not .chungsuc)
+	rm -rf $(VENV) .chungsuc-demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,245 @@
+"""The read model as others ask it: `schemas.read_model.ReadModel` on a read-only connection.
+
+Each answer comes from one transaction, so figures, coverage and names belong together whatever the writer does in the
+meantime. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+from consumers.read_model.answers import Answer, entered, form_for
+from consumers.read_model.checking import check
+from consumers.read_model.database import open_reader
+from consumers.read_model.links import links
+from consumers.read_model.standing import About, Contribution, Moment, Page, pages, standing
+from consumers.read_model.trees import Trees
+from schemas.catalogue import Catalogue
+from schemas.figure import ScopeCode, Slot, State, unpack_table
+from schemas.form import Fingerprint, FormId
+from schemas.period import PeriodError, PeriodText, parse_period
+from schemas.precedence import Outcome
+from schemas.read_model import (
+    Axis,
+    CountedLink,
+    Coverage,
+    FigureQuery,
+    Figures,
+    FormPeriods,
+    NotReady,
+    OwnRevision,
+    ReadModelError,
+    RejectedReport,
+    StandingCheck,
+    StoredOffset,
+    UnknownUnit,
+)
+from schemas.receipt import Receipt
+from schemas.report import Digest, Kind, Millis, Offset, Revision, Scope, Source
+from schemas.unit import UBND, LineName, Unit, UnitCode
+
+_KINDS = {State.REPORT: Kind.REPORT, State.NIL: Kind.NIL, State.WITHDRAWAL: Kind.WITHDRAWAL}
+_HISTORY = """SELECT slot, revision, state, source_partition, source_offset, accepted_at, issued_at, entered_by, kid,
+    digest, form_version, "values", given, dims
+FROM own WHERE page = ? AND unit = ? ORDER BY accepted_at, source_partition, source_offset"""
+_RECEIPTS = """SELECT unit, line, form, period, entered_by, revision, kid, digest, source_partition, source_offset,
+    outcome, reason, field, detail, highest_revision, accepted_at, figures_offset
+FROM receipts {where} ORDER BY accepted_at DESC, source_partition, source_offset DESC LIMIT ?"""
+_REJECTIONS = """SELECT source_partition, source_offset, key, reason, field, detail_vi, detail_en, accepted_at
+FROM rejections {where} ORDER BY accepted_at DESC, source_partition, source_offset DESC LIMIT ?"""
+
+
+class SqliteReadModel:
+    """Questions to one database. Raises NotReady until the writer has made it; open it anew then."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = open_reader(path)
+        self._catalogue: Catalogue | None = None
+        self._trees: Trees | None = None
+
+    def close(self) -> None:
+        """Give the database back."""
+        self._connection.close()
+
+    def catalogue(self) -> Catalogue:
+        """The newest catalogue released. Read from its bundle once, then remembered until there is a newer one."""
+        return self._current()[0]
+
+    def figures(self, query: FigureQuery) -> Figures:
+        """Figures by period and dimensions (contract 8)."""
+        with self._at_once() as connection:
+            return Answer(connection, *self._current(), query).figures()
+
+    def coverage(
+        self,
+        unit: UnitCode,
+        form: FormId,
+        period: PeriodText,
+        *,
+        as_of: Millis | None = None,
+        axis: Axis = Axis.ACCEPTED,
+        line: LineName = UBND,
+    ) -> Coverage:
+        """Coverage of one unit's total, and the missing by name. Raises UnknownUnit also for a unit of other days."""
+        with self._at_once() as connection:
+            catalogue, trees = self._current()
+            form_for(catalogue, form, ())
+            last_day = _last_day(period)
+            found_unit = _unit(catalogue, unit, last_day)
+            subtree = trees.subtree(unit, line, last_day)
+            leaves = [catalogue.units.unit(code, last_day) for code in subtree.leaves]
+            page = self._page(About(form, ScopeCode.OWN, line), period)
+            found = standing(connection, page, subtree.codes, Moment(as_of, axis)) if page else {}
+            counting = {code: one for code, one in found.items() if one.state != State.WITHDRAWAL}
+            counted = _counted(counting.values())
+            version = ""
+            if page is not None and as_of is None and not trees.is_leaf(unit, line, last_day):
+                counted, version = self._stored_coverage(page, unit)
+            reported, nil, by_others, first, newest = counted
+            expected = tuple(leaf for leaf in leaves if leaf is not None)
+            return Coverage(
+                found_unit, form, period, reported, nil, by_others, expected,
+                tuple(leaf for leaf in expected if leaf.code not in counting),
+                Millis(first) if reported else None, Millis(newest) if reported else None, version, as_of)  # fmt: skip
+
+    def form_periods(self) -> tuple[FormPeriods, ...]:
+        """Forms and periods that have data, by form and line."""
+        found: dict[tuple[str, str], list[str]] = {}
+        rows = self._connection.execute(
+            "SELECT DISTINCT form, line, period, first_day, last_day FROM pages "
+            "ORDER BY form, line, first_day, last_day"
+        )
+        for form, line, period, _, _ in rows:
+            found.setdefault((form, line), []).append(period)
+        return tuple(
+            FormPeriods(FormId(form), LineName(line), tuple(parse_period(text) for text in texts))
+            for (form, line), texts in found.items()
+        )
+
+    def history(
+        self, unit: UnitCode, form: FormId, period: PeriodText, line: LineName = UBND, scope: Scope = Scope.OWN
+    ) -> tuple[OwnRevision, ...]:
+        """All accepted revisions of a series, own and entered, by acceptance."""
+        with self._at_once() as connection:
+            catalogue, _ = self._current()
+            form_for(catalogue, form, ())
+            _unit(catalogue, unit, _last_day(period))
+            code = ScopeCode.SUBTREE if scope is Scope.SUBTREE else ScopeCode.OWN
+            page = self._page(About(form, code, line), period)
+            if page is None:
+                return ()
+            rows = connection.execute(_HISTORY, (page.page, unit)).fetchall()
+            counts = standing(connection, page, (unit,), Moment()).get(unit)
+            best = {slot: max((r for r in rows if r[0] == slot), key=lambda r: (r[1], -r[3], -r[4])) for slot in
+                    {r[0] for r in rows}}  # fmt: skip
+            return tuple(
+                OwnRevision(
+                    unit, form, line, scope, period, Slot(row[0]), Revision(row[1]), _KINDS[State(row[2])],
+                    Source(row[3], Offset(row[4])), Millis(row[5]), Millis(row[6]), row[7], row[8], Digest(row[9]),
+                    _table(catalogue, *row[10:]), counts is not None and row[0] == counts.slot and row is best[row[0]],
+                )
+                for row in rows)  # fmt: skip
+
+    def counted_up_to(self, source: Source) -> tuple[CountedLink, ...]:
+        """The units above an accepted report, lowest first, and whether each one's total covers it, link by link."""
+        with self._at_once() as connection:
+            return links(connection, self._current()[0], source)
+
+    def receipts(self, unit: UnitCode | None = None, limit: int | None = None) -> Sequence[Receipt]:
+        """The standing receipt of each source, newest acceptance first; of one unit, or of all."""
+        where = "" if unit is None else "WHERE unit = ?"
+        rows = self._connection.execute(_RECEIPTS.format(where=where), _parameters(unit, limit))
+        return [
+            Receipt(unit=of, line=line, form=form, period=period, entered_by=by, revision=Revision(revision), kid=kid,
+                    digest=Digest(digest), source=Source(partition, Offset(offset)), outcome=Outcome(outcome),
+                    reason=reason, field=field, detail=detail, highest_revision=Revision(highest),
+                    accepted_at=Millis(accepted_at), figures_offset=Offset(figures_offset))
+            for of, line, form, period, by, revision, kid, digest, partition, offset, outcome, reason, field, detail,
+            highest, accepted_at, figures_offset in rows]  # fmt: skip
+
+    def rejections(self, unit: UnitCode | None = None, limit: int | None = None) -> Sequence[RejectedReport]:
+        """Rejected records, newest first; of those with this key, or all."""
+        where = "" if unit is None else "WHERE key = ?"
+        rows = self._connection.execute(_REJECTIONS.format(where=where), _parameters(unit, limit))
+        return [RejectedReport(Source(partition, Offset(offset)), key, reason, field, vi, en, Millis(accepted_at))
+                for partition, offset, key, reason, field, vi, en, accepted_at in rows]  # fmt: skip
+
+    def freshness(self) -> tuple[StoredOffset, ...]:
+        """How far each partition has been stored, by topic and partition."""
+        rows = self._connection.execute("SELECT topic, partition, next, time FROM positions ORDER BY topic, partition")
+        return tuple(StoredOffset(topic, partition, following, time) for topic, partition, following, time in rows)
+
+    def standing_check(self, form: FormId | None = None) -> StandingCheck:
+        """Compare the fold of own reports at the present with the ledger's totals, where these cover the reports."""
+        with self._at_once() as connection:
+            catalogue, trees = self._current()
+            if form is not None:
+                form_for(catalogue, form, ())
+            return check(connection, catalogue, trees, form)
+
+    @contextmanager
+    def _at_once(self) -> Iterator[sqlite3.Connection]:
+        self._connection.execute("BEGIN")
+        try:
+            yield self._connection
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def _current(self) -> tuple[Catalogue, Trees]:
+        row = self._connection.execute("SELECT epoch, serial FROM catalogue").fetchone()
+        if row is None:
+            raise NotReady("the read model has not read a catalogue yet")
+        if self._catalogue is None or self._trees is None or (self._catalogue.epoch, self._catalogue.serial) < row:
+            epoch, serial, bundle = self._connection.execute("SELECT epoch, serial, bundle FROM catalogue").fetchone()
+            self._catalogue = Catalogue.from_bundle(bundle, epoch, serial)
+            self._trees = Trees(self._catalogue.units)
+        return self._catalogue, self._trees
+
+    def _page(self, about: About, period: PeriodText) -> Page | None:
+        day = parse_period(period)
+        found = pages(self._connection, about, day.first_day, day.last_day)
+        return next((page for page in found if page.period == period), None)
+
+    def _stored_coverage(self, page: Page, unit: UnitCode) -> tuple[tuple[int, int, int, int, int], str]:
+        row = self._connection.execute(
+            "SELECT reported, nil, entered, first_accepted, newest_accepted, epoch, version FROM totals "
+            "WHERE page = ? AND unit = ?", (page.page, unit)).fetchone()  # fmt: skip
+        return ((0, 0, 0, -1, -1), "") if row is None else (row[:5], f"{row[5]}:{row[6]}")
+
+
+def _counted(counting: Collection[Contribution]) -> tuple[int, int, int, int, int]:
+    times = [one.accepted_at for one in counting]
+    nil = sum(one.state == State.NIL for one in counting)
+    return len(counting), nil, entered(counting), min(times, default=-1), max(times, default=-1)
+
+
+def _last_day(period: PeriodText) -> date:
+    try:
+        return parse_period(period).last_day
+    except PeriodError as error:
+        raise ReadModelError(str(error)) from error
+
+
+def _unit(catalogue: Catalogue, code: UnitCode, day: date) -> Unit:
+    unit = catalogue.units.unit(code, day)
+    if unit is None:
+        raise UnknownUnit(f"no unit {code} in the catalogue on {day}")
+    return unit
+
+
+def _table(
+    catalogue: Catalogue, version: bytes, values: bytes, given: bytes, dims: str
+) -> tuple[tuple[tuple[str, ...], tuple[int | None, ...]], ...]:
+    form = catalogue.form(Fingerprint(version))
+    if form is None:
+        raise ReadModelError(f"the read model's catalogue lacks form version {version.hex()}")
+    return tuple(unpack_table(form, values, given, tuple(json.loads(dims))).items()) if values else ()
+
+
+def _parameters(unit: UnitCode | None, limit: int | None) -> tuple[object, ...]:
+    return (*(() if unit is None else (unit,)), -1 if limit is None else limit)

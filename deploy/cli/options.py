@@ -1,0 +1,79 @@
+"""Options that several commands share, and the kinds of value they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from consumers.export import Layout
+from producers.history import read_time
+from schemas.settings import Settings, load_settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Moment(click.ParamType):
+    """A time such as 2021-12-16T07:30:00+07:00; without an offset it is Vietnamese time."""
+
+    name = "timestamp"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """An aware time."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return read_time(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a time such as 2021-12-16T07:30:00+07:00", param, ctx)
+
+
+class Day(click.ParamType):
+    """A day such as 2021-12-13."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """The date."""
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a day such as 2021-12-13", param, ctx)
+
+
+def examples(*commands: str) -> str:
+    """The examples under a command's help, line by line as they are typed."""
+    return "\b\nExamples:\n" + "\n".join(f"  chungsuc {command}" for command in commands)
+
+
+def data_option(command: Command) -> Command:
+    """`--data DIR`."""
+    return click.option(
+        "--data",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="Folder that holds all state of the stack.  [default: ./.chungsuc, or CHUNGSUC_DATA]",
+    )(command)
+
+
+def format_option(command: Command) -> Command:
+    """`--format table|csv|json`."""
+    return click.option(
+        "--format",
+        "layout",
+        type=click.Choice([layout.value for layout in Layout]),
+        default=Layout.TABLE.value,
+        show_default=True,
+        help="How the lines are printed.",
+    )(command)
+
+
+def data_folder(given: Path | None) -> Path:
+    """The stack's folder, absolute: as given, else the setting's."""
+    settings: Settings = load_settings() if given is None else load_settings(data=given)
+    return settings.data.absolute()

@@ -1,0 +1,103 @@
+"""Commands that read: figures, rejected, receipts."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+
+import click
+
+from consumers.export import figure_lines, receipt_lines, rejection_lines
+from deploy.cli.options import Day, Moment, data_folder, data_option, examples, format_option
+from deploy.cli.output import print_lines
+from deploy.reading import millis, open_read_model
+from deploy.stack import running_stack
+from schemas.form import FormId
+from schemas.read_model import Axis, FigureQuery, RowKind
+from schemas.unit import UnitCode
+
+unit_option = click.option("--unit", metavar="CODE", help="Only those of this unit.")
+
+
+@click.command(
+    "figures",
+    epilog=examples(
+        "figures --unit 106 --form vaccination-daily --from 2021-12-13 --to 2021-12-19",
+        "figures --unit 106 --form vaccination-daily --from 2021-11-15 --to 2021-12-14 --sum --format csv",
+        "figures --unit 106 --form testing-daily --children --as-of 2021-12-15T16:30:00 --axis issued",
+    ),
+)
+@click.option("--unit", required=True, metavar="CODE", help="The unit whose figures are wanted.")
+@click.option("--form", required=True, metavar="ID", help="The form.")
+@click.option("--from", "first", type=Day(), metavar="D", help="First day, inclusive.")
+@click.option("--to", "last", type=Day(), metavar="D", help="Last day, inclusive.")
+@click.option("--sum", "summed", is_flag=True, help="One table over all periods, each measure by its rule over time.")
+@click.option("--children", is_flag=True, help="The units below as counted, and the unit's own report.")
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in RowKind]),
+    default=RowKind.TOTAL.value,
+    show_default=True,
+    help="Its own report, or that plus everything below it.",
+)
+@click.option("--as-of", type=Moment(), metavar="TIMESTAMP", help="As known at that moment, inclusive.")
+@click.option(
+    "--axis",
+    type=click.Choice([axis.value for axis in Axis]),
+    default=Axis.ACCEPTED.value,
+    show_default=True,
+    help="Known by the broker's time of acceptance, or by the sender's time of issue.",
+)
+@format_option
+@data_option
+def figures_command(
+    *,
+    unit: str,
+    form: str,
+    first: date | None,
+    last: date | None,
+    summed: bool,
+    children: bool,
+    kind: str,
+    as_of: datetime | None,
+    axis: str,
+    layout: str,
+    data: Path | None,
+) -> None:
+    """Print figures of a unit, one line per period and combination of dimensions, with how many units reported."""
+    query = FigureQuery(
+        UnitCode(unit),
+        FormId(form),
+        first,
+        last,
+        RowKind(kind),
+        summed,
+        children,
+        None if as_of is None else millis(as_of),
+        Axis(axis),
+    )
+    with open_read_model(running_stack(data_folder(data)).settings()) as model:
+        lines = figure_lines(model.figures(query))
+    print_lines(lines, layout)
+
+
+@click.command("rejected", epilog=examples("rejected", "rejected --unit 03390 --format json"))
+@unit_option
+@format_option
+@data_option
+def rejected_command(unit: str | None, layout: str, data: Path | None) -> None:
+    """Print the reports that could not be accepted, newest first, with reason, field and sentence."""
+    with open_read_model(running_stack(data_folder(data)).settings()) as model:
+        lines = rejection_lines(model.rejections(UnitCode(unit) if unit else None))
+    print_lines(lines, layout)
+
+
+@click.command("receipts", epilog=examples("receipts --unit 03390", "receipts --format csv"))
+@unit_option
+@format_option
+@data_option
+def receipts_command(unit: str | None, layout: str, data: Path | None) -> None:
+    """Print what became of each report: accepted, duplicate, superseded, conflict or rejected, newest first."""
+    with open_read_model(running_stack(data_folder(data)).settings()) as model:
+        lines = receipt_lines(model.receipts(UnitCode(unit) if unit else None))
+    print_lines(lines, layout)

@@ -1,0 +1,68 @@
+"""What sends reports on a running stack: the units' outboxes and keys in its data folder, the operator's key beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+from deploy.catalogue_release import read_registers
+from deploy.errors import NotRunningError, UsageError
+from deploy.operator_key import operator_key
+from deploy.stack import Stack
+from producers.delivery import Summary, deliver
+from producers.history import replay
+from producers.simulator import simulated_day
+from schemas.catalogue import ZONE
+from schemas.form import Form, FormId
+from schemas.unit import UnitCode
+
+Progress = Callable[[int, int], None]
+
+
+class Sender:
+    """Sends through the outboxes of a stack's host, by the catalogue released last."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._settings = stack.settings()
+        self._operator = operator_key(self._settings.data)
+        catalogue = read_registers(self._settings, self._operator).newest_catalogue()
+        if catalogue is None:
+            raise NotRunningError(f"no catalogue has been released on {self._settings.bootstrap} yet")
+        self.catalogue = catalogue
+
+    def replay(self, file: Path, form: str, until: datetime | None = None, progress: Progress | None = None) -> Summary:
+        """A history, through each unit's own outbox. Raises UsageError for an unknown form, ProducerError."""
+        return replay(
+            self._settings, self._operator, self.catalogue, file, self.form(form), until=until, progress=progress
+        )
+
+    def simulate(
+        self,
+        under: str,
+        days: Sequence[date],
+        seed: int,
+        *,
+        exclude: Collection[str] = (),
+        forms: Collection[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Summary:
+        """Believable days of everybody below a unit, delivered at once. Raises ProducerError."""
+        left_out = [UnitCode(code) for code in exclude]
+        wanted = None if forms is None else [FormId(form) for form in forms]
+        sends = [
+            one.send
+            for day in days
+            for one in simulated_day(self.catalogue, UnitCode(under), day, seed=seed, exclude=left_out, forms=wanted)
+        ]
+        return deliver(self._settings, self._operator, self.catalogue, sends, progress)
+
+    def form(self, name: str) -> Form:
+        """The version of a form in force today, else its newest. Raises UsageError naming the forms there are."""
+        today = datetime.now(ZONE).date()
+        versions = [form for form in self.catalogue.forms if form.id == name]
+        if not versions:
+            known = ", ".join(sorted({form.id for form in self.catalogue.forms}))
+            raise UsageError(f"there is no form {name}; there are {known}")
+        in_force = self.catalogue.form_in_force(FormId(name), today)
+        return in_force or max(versions, key=lambda form: form.valid_from)

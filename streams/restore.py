@@ -1,0 +1,111 @@
+"""Restoring a ledger: checkpoint, then the log from there to the committed offset, before the first batch is folded.
+
+Awaited in the worker, not in a broker's rebalance callback's time limit: polling goes on meanwhile. Everything below the
+committed offset was acknowledged before it was committed, so nothing of it is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.catalogue import Catalogue
+from schemas.settings import Settings
+from streams.app import Refused
+from streams.batching import FETCH_BYTES, BareRecord, Batch
+from streams.checkpoint import Checkpoints, LastRecord, Unfit
+from streams.identity import REBUILD, LogIdentity, check_log, extent
+from streams.ledger import Ledger
+
+log = logging.getLogger("chungsuc.restore")
+
+_SILENT_S = 30.0
+_RECORDS_AT_ONCE = 20_000
+
+
+@dataclass(slots=True)
+class Held:
+    """A partition that this worker owns."""
+
+    ledger: Ledger
+    checkpoints: Checkpoints
+    last: LastRecord | None = None
+    saved_at: int = -1
+
+    def saw(self, record: BareRecord) -> None:
+        """The newest record folded; its digest is what a later restore compares."""
+        self.last = LastRecord.of(record.offset, record.timestamp, record.value)
+
+    async def catch_up(self, settings: Settings, topic: str, partition: int, upto: int, fold: Fold) -> None:
+        """Fold a gap from the log: another worker owned the partition for a while."""
+        async for batch in read_log(settings, topic, partition, self.ledger.next_offset, upto):
+            await fold(self, batch)
+
+
+Fold = Callable[..., Awaitable[None]]
+
+
+async def restore(settings: Settings, group: str, topic: str, partition: int, identity: LogIdentity,
+                  catalogue: Catalogue, fold: Fold) -> Held:
+    """The ledger of a partition as of its committed offset, or later where a checkpoint is. Raises Refused."""
+    committed = await asyncio.to_thread(check_log, settings, group, topic, partition)
+    checkpoints = Checkpoints(settings.data / "checkpoints" / f"{topic}-{partition}", identity)
+    held = Held(Ledger(catalogue), checkpoints)
+    try:
+        await _check(settings, group, topic, partition, checkpoints)
+        await asyncio.to_thread(checkpoints.load, held.ledger)
+        held.last = checkpoints.last_record()
+    except Unfit as unfit:
+        raise Refused(f"{unfit}; {REBUILD}") from unfit
+    start = held.ledger.next_offset
+    held.saved_at = start
+    if start == 0 and committed > 0:
+        log.info("no checkpoint of %s-%s: folding all %s records from the log, which takes longer", topic, partition,
+                 committed)
+    async for batch in read_log(settings, topic, partition, start, committed):
+        await fold(held, batch, silently=True)
+    held.ledger.all_acknowledged(max(committed, start))
+    log.info("restored %s-%s to %s (checkpoint at %s)", topic, partition, held.ledger.next_offset, start)
+    return held
+
+
+async def _check(settings: Settings, group: str, topic: str, partition: int, checkpoints: Checkpoints) -> None:
+    """Refuse a checkpoint whose log was cut, or cut and grown again."""
+    last = checkpoints.last_record()
+    if last is None:
+        return
+    found = await asyncio.to_thread(extent, settings, group, topic, partition)
+    if last.offset >= found.end:
+        raise Unfit(f"{topic}-{partition} ends at {found.end}, below its checkpoint at {last.offset + 1}: the log was cut")
+    async for batch in read_log(settings, topic, partition, last.offset, last.offset + 1):
+        (record,) = batch.records
+        if LastRecord.of(record.offset, record.timestamp, record.value) != last:
+            raise Unfit(f"record {last.offset} of {topic}-{partition} is not the one the checkpoint was made after: the "
+                        "log was cut and has grown again")
+
+
+async def read_log(settings: Settings, topic: str, partition: int, start: int, upto: int) -> AsyncIterator[Batch]:
+    """Records [start, upto) of a partition, in batches, read without a group."""
+    if start >= upto:
+        return
+    tp = TopicPartition(topic, partition)
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, group_id=None, enable_auto_commit=False,
+                                auto_offset_reset="none", max_partition_fetch_bytes=FETCH_BYTES)
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        consumer.seek(tp, start)
+        at = start
+        while at < upto:
+            fetched = await consumer.getmany(tp, timeout_ms=int(_SILENT_S * 1000), max_records=_RECORDS_AT_ONCE)
+            records = [record for record in fetched.get(tp, ()) if record.offset < upto]
+            if not records:
+                raise TimeoutError(f"{topic}-{partition} gave nothing from {at} on for {_SILENT_S:.0f} s")
+            yield Batch(topic, partition, records)
+            at = records[-1].offset + 1
+    finally:
+        await consumer.stop()
