@@ -29,8 +29,8 @@ _READ_AT_ONCE = 2000
 _MARK_AT_ONCE = 2000
 _BATCH_BYTES = 256 * 1024
 """Well below the largest record, so that a batch of several is never refused for its size."""
-_NEVER = (MessageSizeTooLargeError, RecordListTooLargeError)
-"""What no retry mends: the broker refuses this one record."""
+_SIZE = (MessageSizeTooLargeError, RecordListTooLargeError)
+"""What no retry mends."""
 
 Progress = Callable[[int], None]
 """Called with the number of sends acknowledged so far."""
@@ -60,10 +60,11 @@ class Publisher:
         self._rounds = rounds
         self._progress = progress
         self._producer: KafkaProducer | None = None
-        self._flying: deque[tuple[int, Any]] = deque()
+        self._flying: deque[tuple[Waiting, Any]] = deque()
         self._acknowledged: list[tuple[int, Source]] = []
         self._last_id = 0
         self._failure: str | None = None
+        self._suspects: list[Waiting] = []
         self.acked = 0
         self.problems: list[Problem] = []
         self._lock = os.open(outbox.path.with_name(outbox.path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
@@ -84,10 +85,13 @@ class Publisher:
 
     def pump(self) -> None:
         """Send all that waits; returns when it is handed over, with at most `in_flight` not yet acknowledged."""
-        while waiting := self._outbox.waiting(_READ_AT_ONCE, self._last_id):
+        while self._failure is None and (waiting := self._outbox.waiting(_READ_AT_ONCE, self._last_id)):
             for row in waiting:
                 self._last_id = row.id
                 self._send(row)
+                if self._failure is not None:
+                    # Every further send would wait out its own timeout; `finish` tries them again.
+                    return
                 if len(self._flying) >= self._in_flight:
                     self._land(len(self._flying) - self._in_flight // 2)
         self._land_done()
@@ -97,19 +101,51 @@ class Publisher:
 
         Sends that the broker refuses for good are in `problems`.
         """
-        for _ in range(self._rounds):
+        failure = ""
+        tried = 0
+        while tried < self._rounds:
             self.pump()
-            self._land(len(self._flying))
-            self._mark()
+            self._land_all()
             if self._failure is None:
                 return
-            failure, self._failure, self._last_id = self._failure, None, 0
-            self._drop_producer()
+            failure = self._failure
+            self._start_anew()
+            tried += not self._refuse_largest()
         left = len(self._outbox.waiting(1_000_000))
         raise PublishError(
             f"the cluster at {self._settings.bootstrap} did not take {left} of the sends ({failure});"
             " they wait in the outbox: repeat the command when it answers"
         )
+
+    def _refuse_largest(self) -> bool:
+        """Of the rows that failed for their size, put aside those that fail alone too; whether there were any.
+
+        kafka-python gives up all batches in flight with the error of the one that was too large. The largest are tried
+        alone, until one is taken: then the smaller ones were innocent.
+        """
+        suspects = sorted(self._suspects, key=_size, reverse=True)
+        self._suspects.clear()
+        refused = False
+        for row in suspects:
+            self._send(row)
+            self._land_all()
+            if not self._suspects:
+                break
+            self._refuse(row, str(self._failure))
+            self._suspects.clear()
+            self._start_anew()
+            refused = True
+        self._start_anew()
+        return refused
+
+    def _start_anew(self) -> None:
+        """From the first waiting row, with a new producer."""
+        self._drop_producer()
+        self._failure, self._last_id = None, 0
+
+    def _land_all(self) -> None:
+        self._land(len(self._flying))
+        self._mark()
 
     def _send(self, row: Waiting) -> None:
         record = row.record
@@ -117,22 +153,26 @@ class Publisher:
             # An idempotent producer whose first connection fails raises here too, hence no producer yet.
             self._producer = self._producer or self._connected()
             future = self._producer.send(self._topic, record.value, key=record.key, headers=list(record.headers))
+        except _SIZE as error:
+            self._refuse(row, str(error))
         except KafkaError as error:
-            self._failed(row.id, error)
+            self._failed(error)
         else:
-            self._flying.append((row.id, future))
+            self._flying.append((row, future))
 
     def _land(self, count: int) -> None:
         """Wait for the oldest `count` sends."""
         for _ in range(count):
-            row_id, future = self._flying.popleft()
+            row, future = self._flying.popleft()
             try:
                 metadata = future.get(self._timeout_s + 5)
             except KafkaError as error:
-                self._failed(row_id, error)
+                if isinstance(error, _SIZE):
+                    self._suspects.append(row)
+                self._failed(error)
                 continue
             failpoint("publisher.after_ack")
-            self._acknowledged.append((row_id, Source(metadata.partition, Offset(metadata.offset))))
+            self._acknowledged.append((row.id, Source(metadata.partition, Offset(metadata.offset))))
             if len(self._acknowledged) >= _MARK_AT_ONCE:
                 self._mark()
 
@@ -153,13 +193,14 @@ class Publisher:
         if self._progress:
             self._progress(self.acked)
 
-    def _failed(self, row_id: int, error: KafkaError) -> None:
-        if isinstance(error, _NEVER):
-            message = f"the broker refuses this report for its size ({error})"
-            self._outbox.mark_refused(row_id, message)
-            self.problems.append(Problem(f"send {row_id}", message))
-        else:
-            self._failure = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    def _failed(self, error: KafkaError) -> None:
+        self._failure = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+    def _refuse(self, row: Waiting, error: str) -> None:
+        name = dict(row.record.headers).get("ce_id", b"").decode()
+        message = f"the broker refuses {name} of {len(row.record.value):,} bytes ({error})"
+        self._outbox.mark_refused(row.id, message)
+        self.problems.append(Problem("", message))
 
     def _connected(self) -> KafkaProducer:
         timeout_ms = int(self._timeout_s * 1000)
@@ -183,3 +224,7 @@ class Publisher:
         if self._producer is not None:
             self._producer.close(timeout=1)
             self._producer = None
+
+
+def _size(row: Waiting) -> int:
+    return len(row.record.value) + sum(len(value) for _, value in row.record.headers)

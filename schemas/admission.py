@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from schemas.unit import Unit, UnitCode
 
 LATEST_ISSUE = 253_402_300_799_999
 _LARGEST_COUNTER = 2**53
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (written out as UTC; a naive sum is four times faster)
 
 
 class Reason(StrEnum):
@@ -232,9 +233,8 @@ def _text(key: bytes | None) -> str:
 
 def iso_time(millis: Millis) -> str:
     """A time of the contract in a Kafka header: UTC, milliseconds only where there are some."""
-    moment = datetime.fromtimestamp(millis / 1000, UTC).replace(tzinfo=None)
-    rest = millis % 1000
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{f'.{rest:03d}' if rest else ''}Z"
+    text = (_EPOCH + timedelta(milliseconds=millis)).isoformat(timespec="milliseconds" if millis % 1000 else "seconds")
+    return f"{text}Z"
 
 
 def _headers(received: Received, report: Report) -> dict[str, bytes]:

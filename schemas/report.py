@@ -25,6 +25,8 @@ Row = Mapping[str, Cell]
 
 REPORT_TYPE = "vn.chungsuc.report.v1"
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
 
 class Kind(StrEnum):
     """What a report says: a table, nothing to report (không phát sinh), or that it is taken back (rút báo cáo)."""
@@ -121,5 +123,4 @@ class Report:
             "narrative": dict(self.narrative or {}),
             "rows": rows,
         }
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return Digest(hashlib.sha256(text.encode()).digest())
+        return Digest(hashlib.sha256(_CANONICAL.encode(content).encode()).digest())

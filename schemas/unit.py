@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import NewType
 
 UnitCode = NewType("UnitCode", str)
@@ -96,6 +97,16 @@ class Units:
     def versions(self, code: UnitCode) -> tuple[Unit, ...]:
         """Every unit that ever bore `code`, oldest first."""
         return self._by_code.get(code, ())
+
+    @cached_property
+    def changes(self) -> list[date]:
+        """Days on which any unit or line begins, or is over: between two of them the tree is one."""
+        days = {unit.valid_from for unit in self}
+        days |= {unit.valid_to + timedelta(days=1) for unit in self if unit.valid_to < OPEN}
+        for entries in self._superiors.values():
+            days |= {e.valid_from for e in entries}
+            days |= {e.valid_to + timedelta(days=1) for e in entries if e.valid_to < OPEN}
+        return sorted(days)
 
     def unit(self, code: UnitCode, day: date) -> Unit | None:
         """The unit that bears `code` on `day`, or None."""

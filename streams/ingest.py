@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from schemas.admission import Admission, Admitted, Reason, Received, Rejection
 from schemas.catalogue import Announcement, Catalogue
-from schemas.codec import encode_figure, encode_receipts
+from schemas.codec import encode_receipts
 from schemas.failpoint import failpoint
 from schemas.figure import Figure, FigureKind, ScopeCode, Slot, State, days_since_1970, pack_table
 from schemas.log import ActReader, TopicReader
@@ -32,6 +32,7 @@ from schemas.topics import FIGURES, RECEIPTS, REJECTED, REPORTS, partition_of
 from streams.announcements import Announcements, is_control, read_control
 from streams.app import Refused, Worker, configure_logging
 from streams.batching import BareRecord, Batch
+from streams.columns import write_contribution
 from streams.identity import LogIdentity, check_log
 from streams.outgoing import Outgoing
 
@@ -189,7 +190,7 @@ class Ingest:
             self._reject(received, decision)
             return None
         figure = figure_of(decision, admission.catalogue, self._epoch(announcement), received)
-        return decision.receiver.encode(), encode_figure(figure)
+        return decision.receiver.encode(), write_contribution(figure)
 
     def _admission(self, announcement: Announcement) -> Admission:
         admission = self._admissions.get(announcement)

@@ -7,8 +7,10 @@ Versions need no clock: a total's version is the offset of the newest contributi
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -68,10 +70,16 @@ class Ledger:
         self.slots: dict[bytes, int] = {}
         self.slot_runs: list[bytes] = []
         self._twins: list[int] = []
+        self._codes: dict[UnitCode, int] = {}
+        self._code_list: list[UnitCode] = []
+        self._eras: dict[tuple[str, int, int], Int32s] = {}
+        self._changes = catalogue.units.changes
 
     def use(self, catalogue: Catalogue) -> None:
         """Go on under a newer catalogue. Nothing folded so far changes: such a catalogue is refused at its release."""
         self.catalogue = catalogue
+        self._changes = catalogue.units.changes
+        self._eras.clear()
 
     @property
     def epoch(self) -> int:
@@ -106,16 +114,14 @@ class Ledger:
     def _grouped(self, columns: Columns, folded: Int64s) -> tuple[list[tuple[Page, Int64s]], Int32s]:
         """Records by page, in their order, and every record's slot id."""
         slot_ids = np.full(len(columns.heads), -1, np.int32)
-        slots, runs, pages = self.slots, columns.slots, columns.pages
-        numbers: dict[bytes, int] = {}
-        page_numbers = np.empty(len(folded), np.int64)
-        ids: list[int] = []
-        for at, index in enumerate(folded.tolist()):
-            run = runs[index]
-            slot_id = slots.get(run)
-            ids.append(self._add_slot(run) if slot_id is None else slot_id)
-            page_numbers[at] = numbers.setdefault(pages[index], len(numbers))
-        slot_ids[folded] = ids
+        picked = folded.tolist()
+        runs = [columns.slots[index] for index in picked]
+        for run in set(runs) - self.slots.keys():
+            self._add_slot(run)
+        slot_ids[folded] = list(map(self.slots.__getitem__, runs))
+        page_runs = [columns.pages[index] for index in picked]
+        numbers = {run: number for number, run in enumerate(dict.fromkeys(page_runs))}
+        page_numbers = np.array(list(map(numbers.__getitem__, page_runs)), np.int64)
         groups = []
         for run, number in numbers.items():
             page = self.pages.get(run) or self._add_page(run)
@@ -172,14 +178,39 @@ class Ledger:
         rows = page.known_rows(slot_ids)
         if (rows >= 0).all():
             return
-        new, first = np.unique(slot_ids[rows < 0], return_index=True)
-        new = new[np.argsort(first)].astype(np.int32)
-        receivers = np.array([self._receiver(page, slot_id) for slot_id in new.tolist()], np.int32)
-        slots = np.array([self.slot_runs[slot_id][0] for slot_id in new.tolist()], np.uint8)
-        page.add_children(new, slots, receivers, np.array([self._twins[i] for i in new.tolist()], np.int32))
+        new = np.unique(slot_ids[rows < 0])
+        listed = new.tolist()
+        slots = np.array([self.slot_runs[slot_id][0] for slot_id in listed], np.uint8)
+        twins = np.array([self._twins[slot_id] for slot_id in listed], np.int32)
+        page.add_children(new, slots, self._receivers(page, new), twins)
 
-    def _receiver(self, page: Page, slot_id: int) -> int:
-        """The number, within the page, of the unit that a slot's contribution goes to in the period's tree."""
+    def _receivers(self, page: Page, slot_ids: Int32s) -> Int32s:
+        """Within the page, the numbers of the units that the slots' contributions go to in the period's tree."""
+        era = self._era(page)
+        if len(era) < len(self.slot_runs):
+            era = self._eras[page.line, self._era_of(page.last_day), page.scope] = np.r_[
+                era, np.full(len(self.slot_runs) * 2 - len(era), -1, np.int32)]
+        for slot_id in slot_ids[era[slot_ids] < 0].tolist():
+            code = self._receiver(page, slot_id)
+            era[slot_id] = self._codes.setdefault(code, len(self._codes))
+            if era[slot_id] == len(self._code_list):
+                self._code_list.append(code)
+        codes = era[slot_ids]
+        if len(page.receiver_of_code) < len(self._code_list):
+            page.receiver_of_code = np.r_[
+                page.receiver_of_code, np.full(len(self._code_list) * 2 - len(page.receiver_of_code), -1, np.int32)]
+        for number in np.unique(codes[page.receiver_of_code[codes] < 0]).tolist():
+            page.receiver_of_code[number] = self._receiver_number(page, self._code_list[number])
+        return page.receiver_of_code[codes]
+
+    def _era(self, page: Page) -> Int32s:
+        return self._eras.setdefault((page.line, self._era_of(page.last_day), page.scope), np.full(64, -1, np.int32))
+
+    def _era_of(self, day: date) -> int:
+        """Days between two changes of units or lines have one tree and share what is known about it."""
+        return bisect_right(self._changes, day)
+
+    def _receiver(self, page: Page, slot_id: int) -> UnitCode:
         slot, code, valid_from = read_slot(self.slot_runs[slot_id])
         units, line, day = self.catalogue.units, LineName(page.line), page.last_day
         unit = units.unit(UnitCode(code), day)
@@ -187,9 +218,10 @@ class Ledger:
             raise UnknownToCatalogue(f"unit {code} from {day_of(valid_from)} is not in force on {day} in catalogue "
                                      f"{self.catalogue.serial}")
         superior = units.superior(unit.code, day, line)
-        keeps_own = page.scope != _OWN_PAGE or superior is None or (
-            slot != Slot.TOTAL and units.has_children(unit.code, day, line))
-        return self._receiver_number(page, unit.code if keeps_own or superior is None else superior)
+        if superior is None or page.scope != _OWN_PAGE:
+            return unit.code
+        keeps_own = slot != Slot.TOTAL and units.has_children(unit.code, day, line)
+        return unit.code if keeps_own else superior
 
     def _receiver_number(self, page: Page, code: UnitCode) -> int:
         number = page.receiver_numbers.get(code)

@@ -85,6 +85,8 @@ class Page:
         self._dims_of_rows: dict[bytes, bytes] = {}
         self.receivers: list[Receiver] = []
         self.receiver_numbers: dict[UnitCode, int] = {}
+        self.receiver_of_code: Int32s = np.full(16, -1, np.int32)
+        """Receiver by the ledger's number of its code, -1 where it has none here yet."""
         self._row_room = 1
         self._total_cells: Int64s = np.zeros((16, self.measures), np.int64)
         self._total_given: Int32s = np.zeros((16, self.optionals), np.int32)

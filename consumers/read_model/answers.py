@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from consumers.read_model.standing import About, Contribution, Moment, Page, pages, standing
-from consumers.read_model.tables import Adder, Integers, Summed
+from consumers.read_model.tables import Adder, Summed
 from consumers.read_model.trees import Trees
 from schemas.catalogue import Catalogue
 from schemas.figure import ScopeCode, Slot, State
@@ -63,6 +63,7 @@ class Answer:
         scope = ScopeCode.SUBTREE if query.scope is Scope.SUBTREE else ScopeCode.OWN
         self._pages = pages(connection, About(query.form, scope, query.line), query.first, query.last)
         self._form = form_for(catalogue, query.form, self._pages)
+        self._optional = np.array([measure.optional for measure in self._form.measures])
         self._adder = Adder(self._form, catalogue)
         # A stock is taken from each reporting unit's last period, which totals no longer tell apart.
         self._stock_sum = query.sum and self._form.has_stock
@@ -114,11 +115,14 @@ class Answer:
         blank = ("",) * len(self._form.dimensions)
         table = self._table(counted)
         empty = self._empty(leaf)
-        wanted = table.numbers.astype(bool) | (table.given > 0) & np.array([m.optional for m in self._form.measures])
-        wanted[:, empty] = False
-        keep = np.ones(len(table.rows), bool) if leaf else wanted.any(axis=1)
-        rows = [(dims, _cells(number, given, empty)) for dims, number, given, kept in
-                zip(table.rows, table.numbers, table.given, keep, strict=True) if kept]  # fmt: skip
+        keep = [True] * len(table.rows) if leaf else self._shown(table, empty)
+        rows = [
+            (dims, _cells(number, given, empty))
+            for dims, number, given, kept in zip(
+                table.rows, table.numbers.tolist(), table.given.tolist(), keep, strict=True
+            )
+            if kept
+        ]
         if not reported:
             rows = [(blank, (None,) * len(self._form.measures))]
         elif not rows:
@@ -149,6 +153,13 @@ class Answer:
         given[:, required] = 1
         return Summed(summed.rows, numbers, given)
 
+    def _shown(self, table: Summed, empty: Sequence[bool]) -> list[bool]:
+        """Rows of a total that say something: a number that is not zero, or an optional one that somebody gave."""
+        wanted = table.numbers.astype(bool) | (table.given > 0) & self._optional
+        wanted[:, empty] = False
+        shown: list[bool] = wanted.any(axis=1).tolist()
+        return shown
+
     def _empty(self, leaf: bool) -> list[bool]:
         return [
             (not leaf and measure.across_units is AcrossUnits.NONE)
@@ -169,6 +180,6 @@ def entered(found: Iterable[Contribution]) -> int:
     return sum(one.slot == Slot.ENTERED and one.state != State.WITHDRAWAL for one in found)
 
 
-def _cells(numbers: Integers, given: Integers, empty: Sequence[bool]) -> tuple[int | None, ...]:
+def _cells(numbers: list[int], given: list[int], empty: Sequence[bool]) -> tuple[int | None, ...]:
     return tuple(None if gone or not count else number
-                 for number, count, gone in zip(numbers.tolist(), given.tolist(), empty, strict=True))  # fmt: skip
+                 for number, count, gone in zip(numbers, given, empty, strict=True))  # fmt: skip

@@ -22,8 +22,11 @@ from schemas.unit import LineName
 _MANY = 400
 """Above so many units a page is read whole: SQLite takes a bounded number of parameters, and seeks cost more then."""
 
-_GROUPED = """SELECT unit, slot, state, accepted_at, form_version, "values", given, dims, max(rank)
-FROM own WHERE page = ?{units}{moment} GROUP BY unit, valid_from, slot"""
+_GROUPED = """SELECT own.unit, own.slot, state, accepted_at, form_version, "values", given, dims
+FROM (SELECT unit, valid_from, slot, max(rank) AS rank FROM own WHERE page = :page{units}{moment}
+      GROUP BY unit, valid_from, slot) AS best
+JOIN own ON own.page = :page AND own.unit = best.unit AND own.valid_from = best.valid_from AND own.slot = best.slot
+    AND own.rank = best.rank"""
 
 
 class Contribution(NamedTuple):
@@ -90,20 +93,18 @@ def standing(
 
     On a page a code is one unit: the one that bears it on the period's last day.
     """
-    parameters: list[object] = [page.page]
+    parameters: dict[str, object] = {"page": page.page, "as_of": moment.as_of}
     filtered = len(units) <= _MANY
     if filtered:
-        parameters += sorted(units)
+        parameters |= {f"unit{number}": unit for number, unit in enumerate(sorted(units))}
     column = "accepted_at" if moment.axis is Axis.ACCEPTED else "issued_at"
-    if moment.as_of is not None:
-        parameters.append(moment.as_of)
     statement = _GROUPED.format(
-        units=f" AND unit IN ({','.join('?' * len(units))})" if filtered else "",
-        moment="" if moment.as_of is None else f" AND {column} <= ?",
+        units=f" AND unit IN ({', '.join(f':unit{number}' for number in range(len(units)))})" if filtered else "",
+        moment="" if moment.as_of is None else f" AND {column} <= :as_of",
     )
     found: dict[str, Contribution] = {}
     for row in connection.execute(statement, parameters):
-        new = Contribution._make(row[:-1])
+        new = Contribution._make(row)
         if filtered or new.unit in units:
             known = found.get(new.unit)
             found[new.unit] = new if known is None else _counting(known, new)

@@ -78,6 +78,8 @@ class Adder:
         for version, (values, given, rows) in chunks.items():
             self._add(self._columns[version], b"".join(values), b"".join(given), rows, (numbers, counts))
         order = sorted(index)
+        if list(index) == order:
+            return Summed(tuple(order), numbers, counts)
         places = [index[dims] for dims in order]
         return Summed(tuple(order), numbers[places], counts[places])
 
@@ -97,9 +99,13 @@ class Adder:
         counts = np.ones_like(numbers)
         if columns.optional:
             counts[:, columns.optional] = np.frombuffer(given, "<i4").reshape(-1, len(columns.optional))
+        places = np.array(rows, np.intp)
+        if columns.sources == tuple(range(into[0].shape[1])):
+            np.add.at(into[0], places, numbers)
+            np.add.at(into[1], places, counts)
+            return
         here = [position for position, source in enumerate(columns.sources) if source >= 0]
         there = [source for source in columns.sources if source >= 0]
-        places = np.array(rows, np.intp)
         for target, source in zip(into, (numbers, counts), strict=True):
             widened = np.zeros((len(rows), target.shape[1]), np.int64)
             widened[:, here] = source[:, there]

@@ -134,6 +134,7 @@ class Writer:
     def _check_seen(self, positions: Mapping[TopicPartition, Position]) -> None:
         waiting = dict(positions)
         assigned = self._consumer.assignment()
+        self._seek()  # a partition without a position would be refused, paused or not
         self._consumer.pause(*[found for found in assigned if found not in waiting])
         for found, position in waiting.items():
             self._consumer.seek(found, position.next - 1)

@@ -127,9 +127,7 @@ def _add(form: Form, table: Cells, row: Mapping[str, Cell]) -> None:
     new: list[int | None] = []
     for measure, before in zip(form.measures, old, strict=True):
         cell = row.get(measure.name)
-        if measure.across_units is AcrossUnits.NONE:
-            new.append(before)
-        elif cell is None:
+        if measure.across_units is AcrossUnits.NONE or cell is None:
             new.append(before)
         else:
             new.append((before or 0) + int(cell))

@@ -1,6 +1,6 @@
 """A process that the tests of the supervisor put under watch: it serves metrics, says ready, and ends as it is told.
 
-    python -m tests.integration.plain_worker   ends with 5 where a file `refuse` lies in its data folder
+python -m tests.support.plain_worker   ends with 5 where a file `refuse-NAME` for its name lies in its data folder
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schemas.settings import load_settings
 def main() -> None:
     """Serve until SIGTERM."""
     settings = load_settings()
-    if (settings.data / "refuse").exists():
+    if (settings.data / f"refuse-{settings.worker_id}").exists():
         print("refused: the checkpoint is of another cluster; `chungsuc rebuild` makes it anew", flush=True)
         sys.exit(Exit.REFUSED)
     serve_metrics(settings.metrics_port)
