@@ -52,22 +52,15 @@ def read_columns(records: Sequence[bytes]) -> Columns:
     values: list[bytes] = []
     given: list[bytes] = []
     dims: list[bytes] = []
-    heads = np.frombuffer(b"".join([record[PREFIX_BYTES:BODY] for record in records]), HEAD)
-    if len(heads) != len(records):
+    numbers = b"".join([record[PREFIX_BYTES:BODY] for record in records])
+    if len(numbers) != len(records) * HEAD.itemsize:
         raise NotDecodable("a figure is shorter than its numbers")
+    heads = np.frombuffer(numbers, HEAD)
     for record in records:
         if record[:PREFIX_BYTES] != FIGURE_PREFIX:
             raise NotDecodable(f"fingerprint {record[2:PREFIX_BYTES].hex()} is not that of a figure")
         try:
-            form_end = BODY + 1 + (record[BODY] >> 1)
-            line_end = form_end + 2 + (record[form_end + 1] >> 1)
-            page_end = line_end + 1 + (record[line_end] >> 1)
-            slot_end = page_end + 6 + (record[page_end + 1] >> 1)
-            entered_end = slot_end + 1 + (record[slot_end] >> 1)
-            run_end = entered_end + 1 + (record[entered_end] >> 1)
-            if (record[BODY] | record[form_end + 1] | record[line_end] | record[page_end + 1] | record[slot_end]
-                    | record[entered_end]) & 0x80:
-                page_end, slot_end, run_end = _long_identity(record)
+            page_end, slot_end, run_end = _identity(record)
             values_at, size = _varint(record, run_end)
             given_at, given_size = _varint(record, values_at + size)
         except IndexError as error:
@@ -101,8 +94,21 @@ def _string_end(record: bytes, at: int) -> int:
     return start + size
 
 
-def _long_identity(record: bytes) -> tuple[int, int, int]:
-    """Ends of page, slot and run where a name has 64 bytes or more."""
+def _identity(record: bytes) -> tuple[int, int, int]:
+    """Ends of page, slot and run. Names shorter than 64 bytes have one byte of length: read without a call each."""
+    try:
+        form_end = BODY + 1 + (record[BODY] >> 1)
+        line_end = form_end + 2 + (record[form_end + 1] >> 1)
+        page_end = line_end + 1 + (record[line_end] >> 1)
+        slot_end = page_end + 6 + (record[page_end + 1] >> 1)
+        entered_end = slot_end + 1 + (record[slot_end] >> 1)
+        run_end = entered_end + 1 + (record[entered_end] >> 1)
+        lengths = (record[BODY] | record[form_end + 1] | record[line_end] | record[page_end + 1] | record[slot_end]
+                   | record[entered_end])
+    except IndexError:
+        lengths = 0x80
+    if lengths < 0x80:
+        return page_end, slot_end, run_end
     form_end = _string_end(record, BODY)
     page_end = _string_end(record, _string_end(record, form_end + 1))
     slot_end = _string_end(record, page_end + 1) + 4

@@ -1,0 +1,117 @@
+"""A checkpoint that can't be trusted is refused in one line; one that can gives the same ledger."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from schemas.codec import encode_figure
+from streams.checkpoint import Checkpoints, LastRecord, Unfit
+from streams.columns import read_columns
+from streams.identity import LogIdentity
+from streams.ledger import Ledger
+from tests.property.test_ledger import CATALOGUE
+from tests.support.figures import Sent, as_figure
+
+HERE = LogIdentity("cluster", "topic", 4)
+DAY = date(2021, 12, 13)
+
+
+def filled() -> Ledger:
+    ledger = Ledger(CATALOGUE)
+    sent = [Sent(unit, "covid-doses", DAY, 1, (0, at), rows=((("dose1", 5), ("dose2", 1), ("dose3", 0), ("dose4", 0)),),
+                 accepted_at=10 + at) for at, unit in enumerate(("a1", "a2", "b1"))]
+    records = [encode_figure(as_figure(CATALOGUE, one)) for one in sent]
+    ledger.fold(read_columns(records), np.arange(3))
+    return ledger
+
+
+def saved(folder: Path) -> Checkpoints:
+    checkpoints = Checkpoints(folder, HERE)
+    assert checkpoints.hold()
+    checkpoints.save(filled(), LastRecord.of(2, 99, b"x"))
+    checkpoints.release()
+    return checkpoints
+
+
+def test_restored_ledger_sends_the_same_totals(tmp_path: Path) -> None:
+    saved(tmp_path)
+    ledger = Ledger(CATALOGUE)
+    checkpoints = Checkpoints(tmp_path, HERE)
+    checkpoints.load(ledger)
+    assert ledger.next_offset == checkpoints.next_offset() == 3
+    assert checkpoints.last_record() == LastRecord.of(2, 99, b"x")
+    assert ledger.totals().values == filled().totals().values
+
+
+def test_without_a_checkpoint_the_ledger_stays_empty(tmp_path: Path) -> None:
+    ledger = Ledger(CATALOGUE)
+    Checkpoints(tmp_path, HERE).load(ledger)
+    assert ledger.next_offset == 0
+
+
+def test_checkpoint_of_another_cluster_or_topic_is_refused(tmp_path: Path) -> None:
+    saved(tmp_path)
+    for other in (LogIdentity("another", "topic", 4), LogIdentity("cluster", "another", 4),
+                  LogIdentity("cluster", "topic", 8)):
+        with pytest.raises(Unfit, match="another cluster or topic"):
+            Checkpoints(tmp_path, other).load(Ledger(CATALOGUE))
+
+
+@pytest.mark.parametrize("kind", ["page", "slots"])
+def test_damaged_file_is_refused(tmp_path: Path, kind: str) -> None:
+    saved(tmp_path)
+    (path,) = tmp_path.glob(f"{kind}-*.bin")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Unfit, match="damaged"):
+        Checkpoints(tmp_path, HERE).load(Ledger(CATALOGUE))
+
+
+def test_missing_page_is_refused(tmp_path: Path) -> None:
+    saved(tmp_path)
+    next(tmp_path.glob("page-*.bin")).unlink()
+    with pytest.raises(Unfit, match="damaged"):
+        Checkpoints(tmp_path, HERE).load(Ledger(CATALOGUE))
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"not json", b'{"manifest": "x", "sha256": "y"}'])
+def test_damaged_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
+    saved(tmp_path)
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(Unfit, match="damaged"):
+        Checkpoints(tmp_path, HERE).load(Ledger(CATALOGUE))
+
+
+def test_only_one_process_writes(tmp_path: Path) -> None:
+    first, second = Checkpoints(tmp_path, HERE), Checkpoints(tmp_path, HERE)
+    assert first.hold()
+    assert not second.hold()
+    first.release()
+    assert second.hold()
+    second.release()
+
+
+def test_unchanged_pages_are_not_written_again_and_old_ones_are_cleared(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, HERE)
+    assert checkpoints.hold()
+    ledger = filled()
+    checkpoints.save(ledger, None)
+    before = {path.name for path in tmp_path.glob("page-*.bin")}
+    later = Sent("a1", "covid-doses", date(2021, 12, 14), 1, (0, 9), accepted_at=1,
+                 rows=((("dose1", 1), ("dose2", 0), ("dose3", 0), ("dose4", 0)),))
+    ledger.fold(read_columns([encode_figure(as_figure(CATALOGUE, later))]), np.array([3]))
+    checkpoints.save(ledger, None)
+    after = {path.name for path in tmp_path.glob("page-*.bin")}
+    assert before < after
+    corrected = Sent("a1", "covid-doses", DAY, 2, (0, 10), accepted_at=1,
+                     rows=((("dose1", 7), ("dose2", 0), ("dose3", 0), ("dose4", 0)),))
+    ledger.fold(read_columns([encode_figure(as_figure(CATALOGUE, corrected))]), np.array([4]))
+    checkpoints.save(ledger, None)
+    assert len(list(tmp_path.glob("page-*.bin"))) == 2
+    assert not before & {path.name for path in tmp_path.glob("page-*.bin")}
+    checkpoints.release()
