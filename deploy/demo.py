@@ -167,11 +167,11 @@ def show_expected(model: ReadModel) -> int:
     return differing
 
 
-def run(*, port_base: int | None, wait: bool) -> int:
+def run(data: Path, *, port_base: int | None, wait: bool) -> int:
     """The whole demo. Returns the exit code."""
     started = time.monotonic()
     print("starting broker, ingest, rollup, read model, page and exporter …", flush=True)
-    with stack_at(DATA, port_base=port_base) as stack:
+    with stack_at(data, port_base=port_base) as stack:
         settings = stack.settings()
         print(f"ready after {time.monotonic() - started:.1f} s; sending the week", flush=True)
         send_week(stack)
@@ -200,9 +200,10 @@ def main() -> int:
         "--no-wait", action="store_true", help="stop when all is shown, instead of leaving the page open"
     )
     parser.add_argument("--port-base", type=int, help="first port; by default 17000 or the next free hundred")
+    parser.add_argument("--data", type=Path, default=DATA, help="the demo's own data folder")
     given = parser.parse_args()
     try:
-        return run(port_base=given.port_base, wait=sys.stdout.isatty() and not given.no_wait)
+        return run(given.data, port_base=given.port_base, wait=sys.stdout.isatty() and not given.no_wait)
     except KeyboardInterrupt:
         return Exit.FAILED
     except Exception as error:

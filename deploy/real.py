@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from consumers.export import Value
 from deploy.cli.main import told
 from deploy.cli.output import print_table
 from deploy.drain import drain
@@ -168,16 +169,17 @@ def run(data: Path, port_base: int | None, target_s: float) -> int:
 
 def _show(found: list[Difference]) -> None:
     rows = [
-        (one.at.isoformat(), one.day, f"dose{n + 1}", states, nation, (nation or 0) - (states or 0))
+        (one.at.isoformat(), one.day, f"dose{n + 1}", _shown(states), _shown(nation), (nation or 0) - (states or 0))
         for one in found
         for n, (states, nation) in enumerate(zip(one.states, one.nation, strict=True))
-        if states != nation
+        if (states or 0) != (nation or 0)
     ]
-    print_table(
-        ("published", "day", "measure", "sum over states", "nation", "nation − states"),
-        rows,
-        title="Where the publisher's two files differ (one was updated first)",
-    )
+    columns = ("published", "day", "measure", "sum over states", "nation", "nation − states")
+    print_table(columns, rows, title="Where the publisher's two files differ (one was updated first)")
+
+
+def _shown(doses: int | None) -> Value:
+    return "withdrawn" if doses is None else doses
 
 
 def main() -> int:

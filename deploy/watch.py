@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from signal import Signals
 
 from prometheus_client import Counter, Enum, Gauge
 
@@ -95,7 +96,8 @@ class Watch:
             code = await self.part.until_ended()
         finally:
             ready.cancel()
-        self._said = self.part.last_words() or f"ended with {code}"
+        words = self.part.last_words()
+        self._said = words if code == Exit.REFUSED and words else f"{ending(code)}; {words}".removesuffix("; ")
         return code
 
     async def _until_ready(self) -> None:
@@ -108,3 +110,8 @@ class Watch:
         STATE.labels(self.part.name).state(state.value)
         STOPPED_FOR_GOOD.labels(self.part.name).set(state is ProcessState.STOPPED_FOR_GOOD)
         self._changed()
+
+
+def ending(code: int) -> str:
+    """An exit code in words; negative for the signal that ended the process."""
+    return f"ended with exit code {code}" if code >= 0 else f"killed by {Signals(-code).name}"

@@ -122,6 +122,9 @@ def main() -> int:
     except (LogUnreachable, KafkaError) as error:
         logger.error("the log can't be reached: %s", error)
         return Exit.UNREACHABLE
+    except Exception:
+        logger.exception("a bug")
+        return Exit.BUG
     return Exit.FINE
 
 

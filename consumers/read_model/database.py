@@ -96,10 +96,15 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """The database for reading only. Raises NotReady while there is none, DatabaseRefused for another layout."""
+    """The database for reading only. Raises NotReady while there is none, DatabaseRefused for another layout.
+
+    The connection may go from thread to thread, one at a time: web frameworks answer from a pool.
+    """
     if not path.exists():
         raise NotReady(f"there is no read model at {path} yet")
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60, isolation_level=None)
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60, isolation_level=None, check_same_thread=False
+    )
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cache_size = -32768")
     layout = connection.execute("PRAGMA user_version").fetchone()[0]

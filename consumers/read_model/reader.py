@@ -55,10 +55,15 @@ FROM rejections {where} ORDER BY accepted_at DESC, source_partition, source_offs
 
 
 class SqliteReadModel:
-    """Questions to one database. Raises NotReady until the writer has made it; open it anew then."""
+    """Questions to one database. Raises NotReady until the writer has made it.
+
+    A database that was deleted and made anew (`rebuild`) is opened anew, so that a page outlives a rebuild.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._connection = open_reader(path)
+        self._inode = path.stat().st_ino
         self._catalogue: Catalogue | None = None
         self._trees: Trees | None = None
 
@@ -68,7 +73,8 @@ class SqliteReadModel:
 
     def catalogue(self) -> Catalogue:
         """The newest catalogue released. Read from its bundle once, then remembered until there is a newer one."""
-        return self._current()[0]
+        with self._at_once():
+            return self._current()[0]
 
     def figures(self, query: FigureQuery) -> Figures:
         """Figures by period and dimensions (contract 8)."""
@@ -110,10 +116,11 @@ class SqliteReadModel:
     def form_periods(self) -> tuple[FormPeriods, ...]:
         """Forms and periods that have data, by form and line."""
         found: dict[tuple[str, str], list[str]] = {}
-        rows = self._connection.execute(
-            "SELECT DISTINCT form, line, period, first_day, last_day FROM pages "
-            "ORDER BY form, line, first_day, last_day"
-        )
+        with self._at_once() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT form, line, period, first_day, last_day FROM pages "
+                "ORDER BY form, line, first_day, last_day"
+            ).fetchall()
         for form, line, period, _, _ in rows:
             found.setdefault((form, line), []).append(period)
         return tuple(
@@ -153,7 +160,8 @@ class SqliteReadModel:
     def receipts(self, unit: UnitCode | None = None, limit: int | None = None) -> Sequence[Receipt]:
         """The standing receipt of each source, newest acceptance first; of one unit, or of all."""
         where = "" if unit is None else "WHERE unit = ?"
-        rows = self._connection.execute(_RECEIPTS.format(where=where), _parameters(unit, limit))
+        with self._at_once() as connection:
+            rows = connection.execute(_RECEIPTS.format(where=where), _parameters(unit, limit)).fetchall()
         return [
             Receipt(unit=of, line=line, form=form, period=period, entered_by=by, revision=Revision(revision), kid=kid,
                     digest=Digest(digest), source=Source(partition, Offset(offset)), outcome=Outcome(outcome),
@@ -165,13 +173,17 @@ class SqliteReadModel:
     def rejections(self, unit: UnitCode | None = None, limit: int | None = None) -> Sequence[RejectedReport]:
         """Rejected records, newest first; of those with this key, or all."""
         where = "" if unit is None else "WHERE key = ?"
-        rows = self._connection.execute(_REJECTIONS.format(where=where), _parameters(unit, limit))
+        with self._at_once() as connection:
+            rows = connection.execute(_REJECTIONS.format(where=where), _parameters(unit, limit)).fetchall()
         return [RejectedReport(Source(partition, Offset(offset)), key, reason, field, vi, en, Millis(accepted_at))
                 for partition, offset, key, reason, field, vi, en, accepted_at in rows]  # fmt: skip
 
     def freshness(self) -> tuple[StoredOffset, ...]:
         """How far each partition has been stored, by topic and partition."""
-        rows = self._connection.execute("SELECT topic, partition, next, time FROM positions ORDER BY topic, partition")
+        with self._at_once() as connection:
+            rows = connection.execute(
+                "SELECT topic, partition, next, time FROM positions ORDER BY topic, partition"
+            ).fetchall()
         return tuple(StoredOffset(topic, partition, following, time) for topic, partition, following, time in rows)
 
     def standing_check(self, form: FormId | None = None) -> StandingCheck:
@@ -184,11 +196,22 @@ class SqliteReadModel:
 
     @contextmanager
     def _at_once(self) -> Iterator[sqlite3.Connection]:
+        self._follow()
         self._connection.execute("BEGIN")
         try:
             yield self._connection
         finally:
             self._connection.execute("ROLLBACK")
+
+    def _follow(self) -> None:
+        try:
+            inode = self._path.stat().st_ino
+        except FileNotFoundError:
+            raise NotReady(f"the read model at {self._path} is being made anew") from None
+        if inode != self._inode:
+            fresh = open_reader(self._path)
+            self._connection.close()
+            self._connection, self._inode, self._catalogue = fresh, inode, None
 
     def _current(self) -> tuple[Catalogue, Trees]:
         row = self._connection.execute("SELECT epoch, serial FROM catalogue").fetchone()

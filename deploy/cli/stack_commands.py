@@ -106,7 +106,14 @@ def down(data: Path | None) -> None:
 
 @click.command(epilog=examples("status", "status --format json"))
 @data_option
-@click.option("--format", "layout", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people, or everything that is known.",
+)
 def status(data: Path | None, layout: str) -> None:
     """Show which process is in which state. Exit code 0 when every part is ready, else 1."""
     stack = running_stack(data_folder(data))

@@ -12,29 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from deploy.catalogue_release import announced
 from deploy.errors import RefusedError
-from deploy.operator_key import operator_key
 from deploy.parts import CHECKOUT
 from deploy.stack import ProcessState, Stack, holder, read_stack, running_stack
 from deploy.topic_set import create_topics
 from schemas.exit import Exit
-from schemas.log import TopicReader
-from schemas.topics import REPORTS
 from tests.support.waiting import eventually, lives
 
 BASE = 27400
-TREE = (
-    "code,name,level,parent,valid_from,valid_to\n"
-    "X,Land X,nation,,2020-01-01,\nX-1,Province 1,province,X,2020-01-01,\n"
-)
 
 
-def start(data: Path, base: int, *trees: Path, failpoint: str = "") -> subprocess.Popen[str]:
-    environment = {**os.environ, "CHUNGSUC_FAILPOINT": failpoint}
+def start(data: Path, base: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.plain_stack", str(data), str(base), *map(str, trees)],
-        cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "tests.support.plain_stack", str(data), str(base)],
+        cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
 
@@ -176,59 +167,6 @@ def test_ready_line_then_clean_down(data: Path, process: subprocess.Popen[str]) 
     assert not any(lives(pid) for pid in pids)
     assert read_stack(data) is None
     assert chungsuc("down", "--data", data).returncode == Exit.UNREACHABLE
-
-
-def control_records(stack: Stack) -> dict[int, list[tuple[int, int]]]:
-    """(epoch, serial) of each control record, by partition."""
-    operator = operator_key(Path(stack.data))
-    found: dict[int, list[tuple[int, int]]] = {}
-    with TopicReader(stack.bootstrap, stack.settings().topic(REPORTS)) as reader:
-        for record in reader.to_end():
-            announcement = announced(record, operator)
-            if announcement is not None:
-                found.setdefault(record.partition, []).append((announcement.epoch, announcement.serial))
-    return found
-
-
-def test_catalogue_and_its_announcement_over_four_starts(tmp_path: Path) -> None:
-    """One broker for what follows one another: cut off, completed, extended, moved."""
-    data, base = tmp_path / "stack", BASE + 200
-    cut = start(data, base, failpoint="release.after_control_record:2")
-    assert cut.wait(60) == -signal.SIGKILL
-    cut.communicate()
-
-    completed = start(data, base)
-    assert control_records(settled(data, completed)) == {0: [(1, 1)], 1: [(1, 1)], 2: [(1, 1)], 3: [(1, 1)]}
-    stop(completed)
-
-    tree = tmp_path / "land-x.csv"
-    tree.write_text(TREE, encoding="utf-8")
-    extended = start(data, base, tree)
-    assert control_records(settled(data, extended))[0] == [(1, 1), (1, 2)]
-    stop(extended)
-
-    moved = tmp_path / "moved" / "land-x.csv"
-    moved.parent.mkdir()
-    moved.write_text(TREE + "X-2,Province 2,province,X-1,2020-01-01,\n", encoding="utf-8")
-    refused = chungsuc("up", "--data", data, "--port-base", base, "--units", moved)
-    assert refused.returncode == Exit.REFUSED
-    assert "catalogue refused: unit X-1 would get its first unit below" in refused.stderr.splitlines()[-1]
-
-    # The tree is remembered, so the same catalogue is asked for again, and nothing is announced twice.
-    remembered = start(data, base)
-    assert control_records(settled(data, remembered)) == {p: [(1, 1), (1, 2)] for p in range(4)}
-    stop(remembered)
-
-
-def test_without_a_note_the_announcement_is_found_in_the_log(tmp_path: Path) -> None:
-    data = tmp_path / "stack"
-    first = start(data, BASE + 300)
-    settled(data, first)
-    stop(first)
-    (data / "announcement.json").unlink()
-    second = start(data, BASE + 300)
-    assert control_records(settled(data, second)) == {p: [(1, 1)] for p in range(4)}
-    stop(second)
 
 
 def test_two_stacks_run_side_by_side(tmp_path: Path) -> None:

@@ -62,8 +62,9 @@ def path(tmp_path: Path) -> Path:
 
 
 def receipt(source: Source, outcome: Outcome, figures_offset: int, unit: str = "a1") -> Receipt:
+    accepted_at = Millis(1_639_376_000_000 + source.offset)
     return Receipt(unit, "ubnd", "covid-doses", PERIOD, "", Revision(1), "kid-a1-1", Digest(bytes(32)), source, outcome,
-                   "", "", "", Revision(1), Millis(1_639_376_000_000 + source.offset), Offset(figures_offset))  # fmt: skip
+                   "", "", "", Revision(1), accepted_at, Offset(figures_offset))  # fmt: skip
 
 
 def record(topic: str, offset: int, value: bytes, headers: tuple[tuple[str, bytes], ...] = (),
@@ -349,6 +350,19 @@ def test_a_catalogue_counts_only_when_the_operator_signed_it(path: Path) -> None
 def test_without_a_database_the_reader_is_not_ready(path: Path) -> None:
     with pytest.raises(NotReady), reading(path):
         pass
+
+
+def test_a_reader_follows_a_database_that_is_made_anew(path: Path) -> None:
+    stored(path, doses("a1", DAY, 3))
+    query = FigureQuery(UnitCode("a1"), DOSES)
+    with reading(path) as model:
+        assert model.figures(query).rows[0].measures[0] == 3
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink()
+        with pytest.raises(NotReady):
+            model.figures(query)
+        stored(path, doses("a1", DAY, 4))
+        assert model.figures(query).rows[0].measures[0] == 4
 
 
 # Export

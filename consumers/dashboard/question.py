@@ -1,0 +1,226 @@
+"""What a visitor asks, read from an address and written back into one.
+
+Everything that can be asked is in the address, so that a page can be sent on, printed and found again; and nothing in
+an address is trusted: what can't be understood is refused in Vietnamese, with the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from consumers.dashboard import words
+from schemas.catalogue import ZONE, Catalogue
+from schemas.form import Form, FormId
+from schemas.period import Period, PeriodText
+from schemas.period import day as day_period
+from schemas.read_model import Axis, FigureQuery, FormPeriods, RowKind
+from schemas.report import Millis
+from schemas.unit import UBND, Unit, UnitCode
+
+LONGEST_DAYS = 400
+"""A statutory year and some weeks; more days in one question would keep everybody else waiting."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Refusal(Exception):  # noqa: N818  (a sentence for the visitor)
+    """A question without an answer: a heading, what to do next, and where the way out leads."""
+
+    def __init__(self, status: int, title: str, advice: str, links: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(title)
+        self.status = status
+        self.title = title
+        self.advice = advice
+        self.links = tuple(links)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A unit, a form and days as asked; None where the newest is meant."""
+
+    unit: UnitCode
+    form: FormId | None = None
+    first: date | None = None
+    last: date | None = None
+    as_of: Millis | None = None
+    axis: Axis = Axis.ACCEPTED
+
+    @classmethod
+    def read(cls, unit: str, given: Mapping[str, str]) -> Question:
+        """From an address. Raises Refusal."""
+        first, last = read_day(given, "from"), read_day(given, "to")
+        if first and last and first > last:
+            raise Refusal(400, "Ngày bắt đầu ở sau ngày kết thúc", "Hãy chọn lại: “từ ngày” không sau “đến ngày”.")
+        if first and last and (last - first).days >= LONGEST_DAYS:
+            raise Refusal(400, "Khoảng thời gian quá dài", f"Hãy chọn không quá {LONGEST_DAYS} ngày.")
+        return cls(UnitCode(unit), FormId(given["form"]) if given.get("form") else None, first, last,
+                   read_moment(given), read_axis(given))  # fmt: skip
+
+    def address(self, **changes: Any) -> str:
+        """The page of this question, with changes."""
+        asked = replace(self, **changes)
+        return f"/units/{quote(asked.unit, safe='')}?{urlencode(asked.parameters())}"
+
+    def parameters(self) -> dict[str, str]:
+        """What `read` reads."""
+        found: dict[str, str] = {}
+        if self.form is not None:
+            found["form"] = self.form
+        if self.first is not None:
+            found["from"] = self.first.isoformat()
+        if self.last is not None:
+            found["to"] = self.last.isoformat()
+        if self.as_of is not None:
+            found |= {"as_of": as_of_text(self.as_of), "axis": self.axis.value}
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A question that has been resolved: this unit, this form, these days; `periods`: those with data among them."""
+
+    question: Question
+    unit: Unit
+    form: Form
+    first: date
+    last: date
+    periods: tuple[Period, ...]
+    previous: Period | None
+    following: Period | None
+    newest: Period | None
+
+    @property
+    def single(self) -> PeriodText | None:
+        """The one period that is asked for, None where several are summed."""
+        if len(self.periods) == 1 and (self.periods[0].first_day, self.periods[0].last_day) == (self.first, self.last):
+            return self.periods[0].text
+        return day_period(self.first).text if self.first == self.last else None
+
+    def query(self, *, kind: RowKind = RowKind.TOTAL, children: bool = False) -> FigureQuery:
+        """The figures that the page shows."""
+        asked = self.question
+        return FigureQuery(self.unit.code, self.form.id, self.first, self.last, kind, self.single is None, children,
+                           asked.as_of, asked.axis)  # fmt: skip
+
+
+def resolve(catalogue: Catalogue, having: Sequence[FormPeriods], question: Question) -> Subject:
+    """Fill in what was left open: the form with the newest data, its newest period. Raises Refusal."""
+    unit_versions = catalogue.units.versions(question.unit)
+    if not unit_versions:
+        raise unknown_unit(question.unit)
+    known = {found.form: found.periods for found in having if found.line == UBND}
+    form_id = question.form or max(known, key=lambda form: (known[form][-1].last_day, form), default=None)
+    if form_id is None:
+        raise nothing_yet()
+    if all(form.id != form_id for form in catalogue.forms):
+        raise unknown_form(catalogue, form_id, question)
+    periods = known.get(form_id, ())
+    if not periods and question.last is None:
+        raise _no_reports(catalogue, form_id, question, known)
+    newest = periods[-1] if periods else None
+    last = question.last or (max(newest.last_day, question.first or date.min) if newest else date.max)
+    first = question.first or (newest.first_day if newest and not question.last else last)
+    if (last - first).days >= LONGEST_DAYS:
+        raise Refusal(400, "Khoảng thời gian quá dài", f"Hãy chọn không quá {LONGEST_DAYS} ngày.")
+    unit = catalogue.units.unit(question.unit, last)
+    if unit is None:
+        raise _not_in_force(unit_versions, last, question)
+    form = catalogue.form_in_force(form_id, last) or max(
+        (form for form in catalogue.forms if form.id == form_id), key=lambda form: (form.valid_from, form.version)
+    )
+    return Subject(
+        replace(question, form=form_id, first=first, last=last), unit, form, first, last,
+        tuple(p for p in periods if first <= p.first_day and p.last_day <= last),
+        next((p for p in reversed(periods) if p.last_day < first), None),
+        next((p for p in periods if p.first_day > last), None), newest,
+    )  # fmt: skip
+
+
+def read_day(given: Mapping[str, str], name: str) -> date | None:
+    """A day such as 2021-12-13. Raises Refusal."""
+    text = given.get(name, "")
+    if not text:
+        return None
+    try:
+        if len(text) != 10:
+            raise ValueError(text)
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise Refusal(400, f"“{text}” không phải là một ngày", "Hãy viết ngày như 2021-12-13.") from error
+
+
+def read_moment(given: Mapping[str, str]) -> Millis | None:
+    """`as_of`, in Vietnam where it has no offset. Raises Refusal."""
+    text = given.get("as_of", "")
+    if not text:
+        return None
+    try:
+        # A `+` of an offset that was not escaped arrives as a space.
+        found = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        aware = found if found.tzinfo else found.replace(tzinfo=ZONE)
+        return Millis((aware - _EPOCH) // timedelta(milliseconds=1))
+    except (ValueError, OverflowError) as error:
+        raise Refusal(
+            400, f"“{text}” không phải là một thời điểm", "Hãy viết thời điểm như 2021-12-14T07:00 (giờ Việt Nam)."
+        ) from error
+
+
+def read_axis(given: Mapping[str, str]) -> Axis:
+    """`axis`. Raises Refusal."""
+    try:
+        return Axis(given.get("axis") or Axis.ACCEPTED)
+    except ValueError as error:
+        raise Refusal(
+            400, f"Không có trục thời gian “{given['axis']}”", "Hãy dùng accepted (lúc tiếp nhận) hoặc issued (lúc ký)."
+        ) from error
+
+
+def as_of_text(value: Millis) -> str:
+    """As a field for date and time shows it: in Vietnam, without an offset, no longer than needed."""
+    text = datetime.fromtimestamp(value / 1000, ZONE).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    return text.removesuffix(".000").removesuffix(":00") if text.endswith(":00.000") else text.removesuffix(".000")
+
+
+def unknown_unit(code: str) -> Refusal:
+    """No unit ever bore this code."""
+    return Refusal(404, f"Không có đơn vị nào mang mã “{code}”", "Hãy kiểm tra mã, hoặc tìm đơn vị theo tên ở trang đầu.",
+                   [("Tìm đơn vị", "/")])  # fmt: skip
+
+
+def unknown_form(catalogue: Catalogue, form: str, question: Question | None = None) -> Refusal:
+    """No such form; the way out are those there are."""
+    labels = {found.id: found.label_vi for found in catalogue.forms}
+    links = [(label, question.address(form=found)) for found, label in labels.items()] if question else []
+    return Refusal(404, f"Không có biểu “{form}”", f"Các biểu hiện có: {', '.join(sorted(labels))}.", links)
+
+
+def nothing_yet() -> Refusal:
+    """No report of any form."""
+    return Refusal(404, "Chưa có báo cáo nào", "Trang sẽ có số liệu khi đơn vị đầu tiên gửi báo cáo và được tiếp nhận.",
+                   [("Về trang đầu", "/")])  # fmt: skip
+
+
+def _no_reports(
+    catalogue: Catalogue, form_id: FormId, question: Question, known: Mapping[FormId, Sequence[Period]]
+) -> Refusal:
+    labels = {found.id: found.label_vi for found in catalogue.forms}
+    return Refusal(
+        404, f"Chưa có báo cáo nào cho biểu “{labels[form_id]}”",
+        "Số liệu sẽ hiện khi báo cáo đầu tiên được tiếp nhận. Các biểu đã có số liệu:",
+        [(labels.get(form, form), question.address(form=form)) for form in known],
+    )  # fmt: skip
+
+
+def _not_in_force(versions: Sequence[Unit], last: date, question: Question) -> Refusal:
+    unit = min(versions, key=lambda found: min(abs(found.valid_from - last), abs(found.valid_to - last)))
+    until = f"đến {words.day(unit.valid_to)}" if unit.valid_to < date.max else "đến nay"
+    nearest = unit.valid_to if unit.valid_to < last else unit.valid_from
+    return Refusal(
+        404, f"{unit.name} ({unit.code}) không tồn tại vào ngày {words.day(last)}",
+        f"Đơn vị này có từ {words.day(unit.valid_from)} {until}.",
+        [(f"Xem {unit.name} ngày {words.day(nearest)}", question.address(first=nearest, last=nearest)),
+         ("Tìm đơn vị khác", "/")],
+    )  # fmt: skip

@@ -1,0 +1,66 @@
+"""Words and numbers as a Vietnamese official reads them: grouping, dates, levels, units of measure.
+
+Only wording; a code that has no word here is shown as it is, so that a new form or level never breaks the page.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import date, datetime
+
+from schemas.catalogue import ZONE
+from schemas.period import Period
+from schemas.report import Kind, Millis
+
+_LEVELS = {"nation": "Cả nước", "province": "Cấp tỉnh", "district": "Cấp huyện", "commune": "Cấp xã"}
+_UNITS_OF_MEASURE = {
+    "person": "người",
+    "dose": "liều",
+    "case": "ca",
+    "tube": "ống",
+    "beneficiary": "đối tượng",
+    "VND": "đồng",
+    "fridge": "tủ lạnh",
+}
+KINDS = {Kind.REPORT: "báo cáo", Kind.NIL: "không phát sinh", Kind.WITHDRAWAL: "rút báo cáo"}
+
+
+def number(value: int) -> str:
+    """1234567 as 1.234.567, a negative one with a minus sign."""
+    return f"{value:,}".replace(",", ".").replace("-", "\N{MINUS SIGN}")
+
+
+def day(value: date) -> str:
+    """13/12/2021."""
+    return value.strftime("%d/%m/%Y")
+
+
+def days(first: date, last: date) -> str:
+    """One day, or from one to another."""
+    return f"ngày {day(first)}" if first == last else f"từ {day(first)} đến {day(last)}"
+
+
+def period(value: Period) -> str:
+    """A period in short, for lists: 13/12, or its text where it is more than a day."""
+    return value.first_day.strftime("%d/%m") if value.first_day == value.last_day else str(value)
+
+
+def moment(value: Millis) -> str:
+    """A time in Vietnam, to the minute."""
+    return datetime.fromtimestamp(value / 1000, ZONE).strftime("%H:%M ngày %d/%m/%Y")
+
+
+def level(code: str) -> str:
+    """The level of a unit."""
+    return _LEVELS.get(code, code)
+
+
+def unit_of_measure(code: str) -> str:
+    """What a measure counts."""
+    return _UNITS_OF_MEASURE.get(code, code)
+
+
+def folded(text: str) -> str:
+    """Lower case without marks, so that `tam duong` finds Tam Đường."""
+    plain = unicodedata.normalize("NFD", text.casefold().replace("đ", "d"))
+    return "".join(letter for letter in plain if not unicodedata.combining(letter))

@@ -1,0 +1,108 @@
+"""The command line: every command explains itself with examples, and every failure is one line and its exit code."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from deploy.cli.main import cli, run
+from schemas.exit import Exit
+
+COMMANDS = {
+    "up", "down", "status", "replay", "simulate", "drain", "figures", "rejected", "receipts", "verify", "rebuild",
+}  # fmt: skip
+
+
+def example_lines(command: click.Command) -> list[str]:
+    lines = (command.epilog or "").splitlines()
+    return [line.strip() for line in lines if line.strip().startswith("chungsuc ")]
+
+
+def test_there_are_exactly_the_commands_of_the_contract() -> None:
+    assert set(cli.commands) == COMMANDS
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_has_examples_that_can_be_typed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    examples = example_lines(cli.commands[name])
+    assert examples
+    for example in examples:
+        assert example in shown
+        _, command, *arguments = shlex.split(example)
+        assert command == name
+        parser = cli.commands[name].make_parser(click.Context(cli.commands[name]))
+        parser.parse_args(list(arguments))
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    for name, command in cli.commands.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and not parameter.hidden:
+                assert parameter.help, f"{name} {parameter.opts}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["down"], ["status"], ["drain"], ["verify"], ["rebuild"], ["rejected"], ["receipts"],
+        ["figures", "--unit", "106", "--form", "testing-daily"], ["simulate", "--under", "106", "--day", "2021-12-13"],
+    ],
+)  # fmt: skip
+def test_without_a_stack_each_command_says_so_in_one_line_and_exits_with_4(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*arguments, "--data", str(tmp_path)]) == Exit.UNREACHABLE
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("chungsuc: no stack runs on ")
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["figures"], ["figures", "--unit", "106", "--form", "x", "--from", "13/12/2021"], ["up", "--port-base", "80"],
+        ["replay", "no-such-file.csv", "--form", "x"], ["fly"],
+        ["figures", "--unit", "106", "--form", "x", "--as-of", "yesterday"],
+    ],
+)  # fmt: skip
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == Exit.USAGE
+    assert capsys.readouterr().err
+
+
+def test_unknown_setting_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CHUNGSUC_PORT", "1")
+    assert run(["status"]) == Exit.REFUSED
+    assert "CHUNGSUC_PORT" in capsys.readouterr().err
+
+
+def test_setting_out_of_range_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHUNGSUC_PARTITIONS", "0")
+    assert run(["status"]) == Exit.REFUSED
+    said = capsys.readouterr().err
+    assert "CHUNGSUC_PARTITIONS" in said
+    assert said.count("\n") == 1
+
+
+def test_bug_is_one_line_with_the_place_of_its_trace(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(data: Path) -> None:
+        raise ZeroDivisionError(data)
+
+    monkeypatch.setattr("deploy.cli.stack_commands.running_stack", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert run(["status", "--data", str(tmp_path)]) == Exit.BUG
+    said = capsys.readouterr().err
+    (trace,) = tmp_path.glob("*.trace")
+    assert str(trace) in said
+    assert said.count("\n") == 1
+    assert "ZeroDivisionError" in trace.read_text(encoding="utf-8")
