@@ -1,0 +1,1 @@
+"""Rates and memory, each checked against an oracle before its figure counts."""

@@ -84,8 +84,9 @@ def workload(communes: int, days: int, seed: int) -> Iterator[tuple[int, int, in
     yield from held
 
 
-async def load(settings: Settings, form: Form, catalogue: Catalogue, communes: int, days: int,
-               seed: int) -> tuple[int, dict[int, npt.NDArray[np.int64]]]:
+async def load(
+    settings: Settings, form: Form, catalogue: Catalogue, communes: int, days: int, seed: int
+) -> tuple[int, dict[int, npt.NDArray[np.int64]]]:
     """Write the contributions. Returns how many, and the nation's exact total of each day."""
     producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, acks="all", max_batch_size=900_000)
     await producer.start()
@@ -102,12 +103,30 @@ async def load(settings: Settings, form: Form, catalogue: Catalogue, communes: i
         known = standing.get((commune, day))
         if known is None or revision > known[0]:
             standing[commune, day] = (revision, table)
-        value = write_contribution(Figure(
-            kind=FigureKind.OWN, state=State.REPORT, form=form.id, scope=ScopeCode.OWN, line=UBND, period=texts[day],
-            slot=Slot.OWN, unit=UnitCode(f"C{commune:05d}"), valid_from=valid_from, form_version=form.fingerprint,
-            epoch=1, catalogue=catalogue.serial, values=table.tobytes(), revision=Revision(revision),
-            source_partition=0, source_offset=Offset(count), accepted_at=Millis(now), issued_at=Millis(now),
-            digest=Digest(table.tobytes()[:32]), kid=KeyId(f"kid-C{commune:05d}-1")))
+        value = write_contribution(
+            Figure(
+                kind=FigureKind.OWN,
+                state=State.REPORT,
+                form=form.id,
+                scope=ScopeCode.OWN,
+                line=UBND,
+                period=texts[day],
+                slot=Slot.OWN,
+                unit=UnitCode(f"C{commune:05d}"),
+                valid_from=valid_from,
+                form_version=form.fingerprint,
+                epoch=1,
+                catalogue=catalogue.serial,
+                values=table.tobytes(),
+                revision=Revision(revision),
+                source_partition=0,
+                source_offset=Offset(count),
+                accepted_at=Millis(now),
+                issued_at=Millis(now),
+                digest=Digest(table.tobytes()[:32]),
+                kid=KeyId(f"kid-C{commune:05d}-1"),
+            )
+        )
         partition = partition_of(keys[commune], PARTITIONS)
         if builders[partition].append(key=keys[commune], value=value, timestamp=None) is None:
             await producer.send_batch(builders[partition], topic, partition=partition)
@@ -140,12 +159,13 @@ def measure(communes: int, days: int, seed: int, port: int) -> dict[str, float]:
             settings = load_settings(data=data, bootstrap=cluster.bootstrap, operator_key=operator.public.hex())
             create_topics(settings)
             catalogue = Catalogue({"forms/bench-20.avsc": (_HERE / "bench-20.avsc").read_bytes()}).with_tree(
-                tree(communes), "bench")
+                tree(communes), "bench"
+            )
             release = CatalogueRelease(settings, operator)
             release.ensure(catalogue, read_registers(settings, operator), {})
             release.close()
             form = catalogue.form_in_force(FormId("bench-20"), FIRST_DAY)
-            assert form is not None  # noqa: S101
+            assert form is not None
             count, totals = asyncio.run(load(settings, form, catalogue, communes, days, seed))
             print(f"{count:,} contributions written", file=sys.stderr)
             return _run(settings, data, count, totals, port)
@@ -153,19 +173,28 @@ def measure(communes: int, days: int, seed: int, port: int) -> dict[str, float]:
         shutil.rmtree(data, ignore_errors=True)
 
 
-def _run(settings: Settings, data: Path, count: int, totals: dict[int, npt.NDArray[np.int64]],
-         port: int) -> dict[str, float]:
+def _run(
+    settings: Settings, data: Path, count: int, totals: dict[int, npt.NDArray[np.int64]], port: int
+) -> dict[str, float]:
     before = topic_bytes(data, FIGURES)
     with TopicReader(settings.bootstrap, settings.topic(FIGURES)) as probe:
         ends = probe.ends()
     environment = {
-        **os.environ, "CHUNGSUC_DATA": str(data), "CHUNGSUC_BOOTSTRAP": settings.bootstrap,
-        "CHUNGSUC_OPERATOR_KEY": settings.operator_key, "CHUNGSUC_WORKER_ID": "rollup-1",
+        **os.environ,
+        "CHUNGSUC_DATA": str(data),
+        "CHUNGSUC_BOOTSTRAP": settings.bootstrap,
+        "CHUNGSUC_OPERATOR_KEY": settings.operator_key,
+        "CHUNGSUC_WORKER_ID": "rollup-1",
         "CHUNGSUC_METRICS_PORT": str(port + 40),
     }
     with (data / "rollup.log").open("wb") as log:
-        worker = subprocess.Popen([sys.executable, "-m", "streams.rollup"], env=environment, stderr=log, stdout=log,
-                                  preexec_fn=lambda: os.sched_setaffinity(0, {0}))
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "streams.rollup"],
+            env=environment,
+            stderr=log,
+            stdout=log,
+            preexec_fn=lambda: os.sched_setaffinity(0, {0}),  # noqa: PLW1509  (the harness has no thread yet)
+        )
     try:
         began = _first_record(worker, data / "rollup.log")
         ended = _exact(settings, ends, totals, worker)
@@ -178,9 +207,12 @@ def _run(settings: Settings, data: Path, count: int, totals: dict[int, npt.NDArr
     seconds = ended - began
     written = topic_bytes(data, FIGURES) - before + topic_bytes(data, RECEIPTS)
     return {
-        "reports": count, "seconds": round(seconds, 2), "reports_per_s": round(count / seconds),
+        "reports": count,
+        "seconds": round(seconds, 2),
+        "reports_per_s": round(count / seconds),
         "integers_per_s": round(20 * count / seconds),
-        "cpu_s_per_million_integers": round(cpu_s / (20 * count / 1e6), 3), "peak_mb": round(peak),
+        "cpu_s_per_million_integers": round(cpu_s / (20 * count / 1e6), 3),
+        "peak_mb": round(peak),
         "bytes_written_per_report": round(written / count, 1),
     }
 
@@ -194,8 +226,9 @@ def _first_record(worker: subprocess.Popen[bytes], log: Path) -> float:
     return time.monotonic()
 
 
-def _exact(settings: Settings, ends: dict[int, int], totals: dict[int, npt.NDArray[np.int64]],
-           worker: subprocess.Popen[bytes]) -> float:
+def _exact(
+    settings: Settings, ends: dict[int, int], totals: dict[int, npt.NDArray[np.int64]], worker: subprocess.Popen[bytes]
+) -> float:
     """The moment at which every day's national total is out and exact."""
     newest: dict[str, tuple[int, bytes]] = {}
     wanted = {(FIRST_DAY + timedelta(days=day)).isoformat(): total.tobytes() for day, total in totals.items()}

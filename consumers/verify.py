@@ -45,7 +45,7 @@ Packed = tuple[bytes, bytes, tuple[str, ...]]
 """`values`, `given` and `dims` of a figure."""
 
 
-class NotVerifiable(Exception):  # noqa: N818  (reads as what it says)
+class NotVerifiable(Exception):
     """The log can't be judged: a catalogue was announced that no act carries."""
 
 

@@ -64,7 +64,7 @@ class _Group:
     bad: bool = False
 
 
-class _Bad(Exception):  # noqa: N818  (a problem on its way out of a line, not an error)
+class _Bad(Exception):
     pass
 
 

@@ -1,7 +1,8 @@
 """Admission: whether one report may be counted, from the report itself and the registers as of its acceptance.
 
-Pure (design decision 16): no Kafka, no clock, no files. A data error is a value, the first of the closed list of reasons
-in the contract's order (contract 3). Everything that needs other reports is a finding elsewhere and refuses nothing.
+Pure (design decision 16): no Kafka, no clock, no files. A data error is a value: the first, in the contract's order,
+of the closed list of reasons (contract 3). Everything that needs other reports is a finding elsewhere and
+refuses nothing.
 """
 
 from __future__ import annotations
@@ -101,9 +102,10 @@ class Admitted:
     """Whose ledger it goes to: the superior, or the unit itself where it has units below (design decision 8)."""
 
 
-class _Refused(Exception):  # noqa: N818  (a rejection on its way out of a nested check, not an error)
-    def __init__(self, reason: Reason, field: str, value: object, expected: str,
-                 messages: tuple[str, str] = ("", "")) -> None:
+class _Refused(Exception):
+    def __init__(
+        self, reason: Reason, field: str, value: object, expected: str, messages: tuple[str, str] = ("", "")
+    ) -> None:
         self.rejection = (reason, field, str(value)[:200], expected, messages)
 
 
@@ -164,7 +166,7 @@ class Admission:
         form = self._form_in_force(report, sent_form, period, received)
         _check_rows(report, sent_form, self.catalogue, period.last_day)  # type: ignore[union-attr]
         receiver = header.unit if has_children or superior is None or header.scope is Scope.SUBTREE else superior
-        assert period is not None  # noqa: S101  (_form_in_force refuses a period that can't be read)
+        assert period is not None
         return Admitted(report, form, sent_form, unit, period, named["kid"].decode(), receiver)
 
     def _place(self, report: Report, period: Period | None) -> tuple[Unit, UnitCode | None, bool]:
@@ -181,13 +183,17 @@ class Admission:
             unit = units.unit(header.unit, period.last_day)
             if unit is None:
                 raise _Refused(Reason.UNKNOWN_UNIT, "unit", header.unit, f"a unit in force on {period.last_day}")
-            place = (unit, units.superior(header.unit, period.last_day, header.line),
-                     units.has_children(header.unit, period.last_day, header.line))
+            place = (
+                unit,
+                units.superior(header.unit, period.last_day, header.line),
+                units.has_children(header.unit, period.last_day, header.line),
+            )
             self._places[at] = place
         return place
 
-    def _check_authority(self, received: Received, value: bytes, report: Report, named: Mapping[str, bytes],
-                         superior: UnitCode | None) -> None:
+    def _check_authority(
+        self, received: Received, value: bytes, report: Report, named: Mapping[str, bytes], superior: UnitCode | None
+    ) -> None:
         header = report.header
         kid = named["kid"].decode()
         entry = self._keys.key(kid)
@@ -203,15 +209,20 @@ class Admission:
         if entry.unit != sender:
             raise _Refused(Reason.NOT_AUTHORISED, "kid", f"{kid} of {entry.unit}", f"a key of {sender}")
         if header.entered_by is not None and header.entered_by != superior:
-            raise _Refused(Reason.NOT_AUTHORISED, "entered_by", header.entered_by,
-                           f"the direct superior, {superior or 'none'}")
+            raise _Refused(
+                Reason.NOT_AUTHORISED, "entered_by", header.entered_by, f"the direct superior, {superior or 'none'}"
+            )
 
     def _form_in_force(self, report: Report, sent_form: Form, period: Period | None, received: Received) -> Form:
         text = report.header.period
         form = self.catalogue.form_in_force(sent_form.id, period.last_day) if period else sent_form
         if form is None:
-            raise _Refused(Reason.FORM_NOT_IN_FORCE, "period", text,
-                           f"a day on which {sent_form.id} is in force, from {sent_form.valid_from}")
+            raise _Refused(
+                Reason.FORM_NOT_IN_FORCE,
+                "period",
+                text,
+                f"a day on which {sent_form.id} is in force, from {sent_form.valid_from}",
+            )
         if period is None:
             raise _Refused(Reason.PERIOD_INVALID, "period", text, "a period such as 2021-12-13")
         today = datetime.fromtimestamp(received.accepted_at / 1000, self.catalogue.zone).date()
@@ -256,9 +267,11 @@ def _headers(received: Received, report: Report) -> dict[str, bytes]:
             raise _Refused(Reason.HEADER_INVALID, name, "none", "a value")
     if named["ce_source"] != named["kid"] or not named["kid"].isascii():
         raise _Refused(Reason.HEADER_INVALID, "ce_source", _text(named["ce_source"]), _text(named["kid"]))
-    for field, number, largest in (("revision", header.revision, _LARGEST_COUNTER),
-                                   ("sequence", header.sequence, _LARGEST_COUNTER),
-                                   ("issued_at", header.issued_at + 1, LATEST_ISSUE)):
+    for field, number, largest in (
+        ("revision", header.revision, _LARGEST_COUNTER),
+        ("sequence", header.sequence, _LARGEST_COUNTER),
+        ("issued_at", header.issued_at + 1, LATEST_ISSUE),
+    ):
         if not 1 <= number <= largest:
             raise _Refused(Reason.HEADER_INVALID, field, number, f"from 1 to {largest}")
     if named["ce_time"] != iso_time(header.issued_at).encode():
@@ -289,15 +302,17 @@ def _check_dimensions(rows: Sequence[Row], form: Form, catalogue: Catalogue, las
     for row in rows:
         about = tuple(row[name] for name in names)
         if about in seen:
-            raise _Refused(Reason.DUPLICATE_ROW, ", ".join(names) or "rows", "/".join(map(str, about)),
-                           "each combination once")
+            raise _Refused(
+                Reason.DUPLICATE_ROW, ", ".join(names) or "rows", "/".join(map(str, about)), "each combination once"
+            )
         seen.add(about)
     for row in rows:
         for dimension in form.dimensions:
             code = str(row[dimension.name])
             if not catalogue.code_in_force(dimension.code_list, code, last_day):
-                raise _Refused(Reason.UNKNOWN_CODE, dimension.name, code,
-                               f"a code of {dimension.code_list} in force on {last_day}")
+                raise _Refused(
+                    Reason.UNKNOWN_CODE, dimension.name, code, f"a code of {dimension.code_list} in force on {last_day}"
+                )
 
 
 def _check_values(rows: Sequence[Row], form: Form, scope: Scope) -> None:

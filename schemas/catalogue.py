@@ -125,8 +125,9 @@ class Catalogue:
         Raises CatalogueError with the line at fault.
         """
         units, line = _split_tree(text, name)
-        return Catalogue({**self.files, f"units/{name}.csv": units, f"lines/{UBND}-{name}.csv": line},
-                         self.epoch, self.serial)
+        return Catalogue(
+            {**self.files, f"units/{name}.csv": units, f"lines/{UBND}-{name}.csv": line}, self.epoch, self.serial
+        )
 
     @property
     def forms(self) -> Iterator[Form]:
@@ -174,15 +175,19 @@ def refusal(old: Catalogue, new: Catalogue, until: date) -> str | None:
 
 
 def _clipped_superiors(units: Units, line: LineName, code: UnitCode, until: date) -> list[tuple[date, date, UnitCode]]:
-    return [(e.valid_from, min(e.valid_to, until), e.superior)
-            for e in units.superiors_of(line, code) if e.valid_from <= until]
+    return [
+        (e.valid_from, min(e.valid_to, until), e.superior)
+        for e in units.superiors_of(line, code)
+        if e.valid_from <= until
+    ]
 
 
 def _days_with_children(units: Units, line: LineName, code: UnitCode, until: date) -> list[tuple[date, date]]:
     """Maximal runs of days, up to `until`, on which `code` has a unit below it."""
     runs: list[tuple[date, date]] = []
-    spans = sorted((e.valid_from, min(e.valid_to, until)) for e in units.children_of(line, code) if
-                   e.valid_from <= until)
+    spans = sorted(
+        (e.valid_from, min(e.valid_to, until)) for e in units.children_of(line, code) if e.valid_from <= until
+    )
     for first, last in spans:
         if runs and first <= runs[-1][1] + timedelta(days=1):
             runs[-1] = (runs[-1][0], max(runs[-1][1], last))
@@ -211,8 +216,13 @@ def _read_codes(files: Mapping[str, bytes]) -> dict[str, dict[str, CodeEntry]]:
         if name.startswith("codes/"):
             rows = _rows(name, content, ("code", "label_vi", "label_en", "valid_from", "valid_to"))
             lists[PurePosixPath(name).stem] = {
-                row["code"]: CodeEntry(row["code"], row["label_vi"], row["label_en"], _day(row, "valid_from", where),
-                                       _day(row, "valid_to", where))
+                row["code"]: CodeEntry(
+                    row["code"],
+                    row["label_vi"],
+                    row["label_en"],
+                    _day(row, "valid_from", where),
+                    _day(row, "valid_to", where),
+                )
                 for where, row in rows
             }
     return lists
@@ -224,15 +234,27 @@ def _read_units(files: Mapping[str, bytes]) -> Units:
     for name, content in files.items():
         if name.startswith("units/"):
             units += [
-                Unit(UnitCode(row["code"]), _day(row, "valid_from", where), _day(row, "valid_to", where), row["name"],
-                     row["level"], UnitKind(row["kind"]), row["place"])
+                Unit(
+                    UnitCode(row["code"]),
+                    _day(row, "valid_from", where),
+                    _day(row, "valid_to", where),
+                    row["name"],
+                    row["level"],
+                    UnitKind(row["kind"]),
+                    row["place"],
+                )
                 for where, row in _rows(name, content, _UNIT_COLUMNS)
             ]
         elif name.startswith("lines/"):
             line = LineName(PurePosixPath(name).stem.partition("-")[0])
             lines += [
-                Subordination(line, UnitCode(row["code"]), _day(row, "valid_from", where),
-                              _day(row, "valid_to", where), UnitCode(row["superior"]))
+                Subordination(
+                    line,
+                    UnitCode(row["code"]),
+                    _day(row, "valid_from", where),
+                    _day(row, "valid_to", where),
+                    UnitCode(row["superior"]),
+                )
                 for where, row in _rows(name, content, _LINE_COLUMNS)
             ]
     try:
@@ -278,13 +300,20 @@ def _split_tree(text: str, name: str) -> tuple[bytes, bytes]:
             raise CatalogueError(f"{where}: a unit needs a code and a name")
         _day(row, "valid_from", where)
         _day(row, "valid_to", where)
-        unit_rows.writerow([row["code"], row["name"], row["level"], UnitKind.ADMINISTRATIVE.value, "",
-                            row["valid_from"], row["valid_to"]])
+        unit_rows.writerow(
+            [
+                row["code"],
+                row["name"],
+                row["level"],
+                UnitKind.ADMINISTRATIVE.value,
+                "",
+                row["valid_from"],
+                row["valid_to"],
+            ]
+        )
         if row["parent"]:
             line_rows.writerow([row["code"], row["parent"], row["valid_from"], row["valid_to"]])
         count += 1
     if not count:
         raise CatalogueError(f"{name}: no unit in it")
     return units.getvalue().encode(), line.getvalue().encode()
-
-

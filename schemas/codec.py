@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class NotDecodable(ValueError):
     """The bytes are not exactly one record of a known schema."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def record_schema(name: str) -> tuple[Any, Fingerprint]:
     """Parsed schema and fingerprint of a shared record: figure, receipts, act or announcement."""
     text = (Path(__file__).parent / "records" / f"{name}.avsc").read_text(encoding="utf-8")
@@ -48,7 +48,7 @@ def record_schema(name: str) -> tuple[Any, Fingerprint]:
     return schema, fingerprint_of(schema)
 
 
-@lru_cache(maxsize=None)
+@cache
 def header_schema() -> Mapping[str, Any]:
     """The schema of the header that all forms share, as written in its file."""
     text = (Path(__file__).parent / "records" / "header.avsc").read_text(encoding="utf-8")
@@ -100,9 +100,17 @@ def encode_report(form: Form, report: Report) -> bytes:
     h = report.header
     record = {
         "header": {
-            "unit": h.unit, "unit_name": h.unit_name, "line": h.line, "scope": h.scope.value, "period": h.period,
-            "kind": h.kind.value, "revision": h.revision, "sequence": h.sequence, "issued_at": h.issued_at,
-            "entered_by": h.entered_by, "principal": h.principal,
+            "unit": h.unit,
+            "unit_name": h.unit_name,
+            "line": h.line,
+            "scope": h.scope.value,
+            "period": h.period,
+            "kind": h.kind.value,
+            "revision": h.revision,
+            "sequence": h.sequence,
+            "issued_at": h.issued_at,
+            "entered_by": h.entered_by,
+            "principal": h.principal,
         },
         "narrative": dict(report.narrative or {}),
         "rows": [dict(row) for row in report.rows],
@@ -115,10 +123,17 @@ def decode_report(form: Form, value: bytes) -> Report:
     record = _decode(form.schema, value)
     h = record["header"]
     header = Header(
-        unit=UnitCode(h["unit"]), period=PeriodText(h["period"]), kind=Kind(h["kind"]),
-        revision=Revision(h["revision"]), sequence=h["sequence"], issued_at=Millis(h["issued_at"]),
-        unit_name=h["unit_name"], line=LineName(h["line"]), scope=Scope(h["scope"]),
-        entered_by=UnitCode(h["entered_by"]) if h["entered_by"] is not None else None, principal=h["principal"],
+        unit=UnitCode(h["unit"]),
+        period=PeriodText(h["period"]),
+        kind=Kind(h["kind"]),
+        revision=Revision(h["revision"]),
+        sequence=h["sequence"],
+        issued_at=Millis(h["issued_at"]),
+        unit_name=h["unit_name"],
+        line=LineName(h["line"]),
+        scope=Scope(h["scope"]),
+        entered_by=UnitCode(h["entered_by"]) if h["entered_by"] is not None else None,
+        principal=h["principal"],
     )
     return Report(form.id, header, record["rows"], record["narrative"])
 
@@ -127,9 +142,17 @@ def encode_figure(figure: Figure) -> bytes:
     """The value of a record of `figures`, by fastavro; `streams/columns.py` writes the same bytes faster."""
     schema, fingerprint = record_schema("figure")
     record: dict[str, Any] = {
-        "digest": figure.digest, "form_version": figure.form_version, "form": figure.form, "line": figure.line,
-        "period": figure.period, "unit": figure.unit, "entered_by": figure.entered_by, "kid": figure.kid,
-        "values": figure.values, "given": figure.given, "dims": list(figure.dims),
+        "digest": figure.digest,
+        "form_version": figure.form_version,
+        "form": figure.form,
+        "line": figure.line,
+        "period": figure.period,
+        "unit": figure.unit,
+        "entered_by": figure.entered_by,
+        "kid": figure.kid,
+        "values": figure.values,
+        "given": figure.given,
+        "dims": list(figure.dims),
     }
     for names, size in ((_NUMBERS_8, 8), (_NUMBERS_4, 4)):
         for name in names:
@@ -144,17 +167,35 @@ def decode_figure(value: bytes) -> Figure:
     record = _decode_shared("figure", value)
     numbers = {name: int.from_bytes(record[name], "little", signed=True) for name in (*_NUMBERS_8, *_NUMBERS_4)}
     return Figure(
-        kind=FigureKind(record["kind"][0]), state=State(record["state"][0]), form=FormId(record["form"]),
-        scope=ScopeCode(record["scope"][0]), line=LineName(record["line"]), period=PeriodText(record["period"]),
-        slot=Slot(record["slot"][0]), unit=UnitCode(record["unit"]), valid_from=numbers["valid_from"],
-        form_version=Fingerprint(record["form_version"]), epoch=numbers["epoch"], catalogue=numbers["catalogue"],
-        values=record["values"], given=record["given"], dims=tuple(record["dims"]), version=numbers["version"],
-        revision=Revision(numbers["revision"]), source_partition=numbers["source_partition"],
-        source_offset=Offset(numbers["source_offset"]), accepted_at=Millis(numbers["accepted_at"]),
-        issued_at=Millis(numbers["issued_at"]), first_accepted=Millis(numbers["first_accepted"]),
-        newest_accepted=Millis(numbers["newest_accepted"]), digest=Digest(record["digest"]),
-        reported=numbers["reported"], nil=numbers["nil"], entered=numbers["entered"],
-        entered_by=record["entered_by"], kid=record["kid"],
+        kind=FigureKind(record["kind"][0]),
+        state=State(record["state"][0]),
+        form=FormId(record["form"]),
+        scope=ScopeCode(record["scope"][0]),
+        line=LineName(record["line"]),
+        period=PeriodText(record["period"]),
+        slot=Slot(record["slot"][0]),
+        unit=UnitCode(record["unit"]),
+        valid_from=numbers["valid_from"],
+        form_version=Fingerprint(record["form_version"]),
+        epoch=numbers["epoch"],
+        catalogue=numbers["catalogue"],
+        values=record["values"],
+        given=record["given"],
+        dims=tuple(record["dims"]),
+        version=numbers["version"],
+        revision=Revision(numbers["revision"]),
+        source_partition=numbers["source_partition"],
+        source_offset=Offset(numbers["source_offset"]),
+        accepted_at=Millis(numbers["accepted_at"]),
+        issued_at=Millis(numbers["issued_at"]),
+        first_accepted=Millis(numbers["first_accepted"]),
+        newest_accepted=Millis(numbers["newest_accepted"]),
+        digest=Digest(record["digest"]),
+        reported=numbers["reported"],
+        nil=numbers["nil"],
+        entered=numbers["entered"],
+        entered_by=record["entered_by"],
+        kid=record["kid"],
     )
 
 
@@ -164,11 +205,22 @@ def encode_receipts(receipts: Iterable[Receipt]) -> bytes:
     records = [
         {
             **{name: _int8(getattr(r, name)) for name in _RECEIPT_NUMBERS},
-            "source_offset": _int8(r.source.offset), "source_partition": r.source.partition.to_bytes(4, "little"),
-            "digest": r.digest, "outcome": bytes([_OUTCOMES.index(r.outcome)]), "form": r.form, "scope": b"\0",
-            "line": r.line, "period": r.period, "slot": bytes([Slot.ENTERED if r.entered_by else Slot.OWN]),
-            "unit": r.unit, "valid_from": bytes(4), "entered_by": r.entered_by, "kid": r.kid, "reason": r.reason,
-            "field": r.field, "detail": r.detail,
+            "source_offset": _int8(r.source.offset),
+            "source_partition": r.source.partition.to_bytes(4, "little"),
+            "digest": r.digest,
+            "outcome": bytes([_OUTCOMES.index(r.outcome)]),
+            "form": r.form,
+            "scope": b"\0",
+            "line": r.line,
+            "period": r.period,
+            "slot": bytes([Slot.ENTERED if r.entered_by else Slot.OWN]),
+            "unit": r.unit,
+            "valid_from": bytes(4),
+            "entered_by": r.entered_by,
+            "kid": r.kid,
+            "reason": r.reason,
+            "field": r.field,
+            "detail": r.detail,
         }
         for r in receipts
     ]
@@ -180,15 +232,30 @@ def decode_receipts(value: bytes) -> list[Receipt]:
     found = []
     for r in _decode_shared("receipts", value)["receipts"]:
         numbers = {name: int.from_bytes(r[name], "little", signed=True) for name in _RECEIPT_NUMBERS}
-        source = Source(int.from_bytes(r["source_partition"], "little"),
-                        Offset(int.from_bytes(r["source_offset"], "little", signed=True)))
-        found.append(Receipt(
-            unit=r["unit"], line=r["line"], form=r["form"], period=r["period"], entered_by=r["entered_by"],
-            revision=Revision(numbers["revision"]), kid=r["kid"], digest=Digest(r["digest"]), source=source,
-            outcome=_OUTCOMES[r["outcome"][0]], reason=r["reason"], field=r["field"], detail=r["detail"],
-            highest_revision=Revision(numbers["highest_revision"]), accepted_at=Millis(numbers["accepted_at"]),
-            figures_offset=Offset(numbers["figures_offset"]),
-        ))
+        source = Source(
+            int.from_bytes(r["source_partition"], "little"),
+            Offset(int.from_bytes(r["source_offset"], "little", signed=True)),
+        )
+        found.append(
+            Receipt(
+                unit=r["unit"],
+                line=r["line"],
+                form=r["form"],
+                period=r["period"],
+                entered_by=r["entered_by"],
+                revision=Revision(numbers["revision"]),
+                kid=r["kid"],
+                digest=Digest(r["digest"]),
+                source=source,
+                outcome=_OUTCOMES[r["outcome"][0]],
+                reason=r["reason"],
+                field=r["field"],
+                detail=r["detail"],
+                highest_revision=Revision(numbers["highest_revision"]),
+                accepted_at=Millis(numbers["accepted_at"]),
+                figures_offset=Offset(numbers["figures_offset"]),
+            )
+        )
     return found
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from schemas.form import Fingerprint, Form, FormId
 from schemas.period import PeriodText
-from schemas.report import Cell, Digest, KeyId, Millis, Offset, Revision
+from schemas.report import Cell, Digest, Millis, Offset, Revision
 from schemas.unit import LineName, UnitCode
 
 ABSENT = -1
@@ -53,12 +53,27 @@ class ScopeCode(IntEnum):
     SUBTREE = 1
 
 
-HEAD = np.dtype([
-    ("version", "<i8"), ("revision", "<i8"), ("source_offset", "<i8"), ("accepted_at", "<i8"), ("issued_at", "<i8"),
-    ("first_accepted", "<i8"), ("newest_accepted", "<i8"), ("digest", "V32"), ("form_version", "V8"),
-    ("source_partition", "<i4"), ("epoch", "<i4"), ("catalogue", "<i4"), ("reported", "<i4"), ("nil", "<i4"),
-    ("entered", "<i4"), ("kind", "u1"), ("state", "u1"),
-])
+HEAD = np.dtype(
+    [
+        ("version", "<i8"),
+        ("revision", "<i8"),
+        ("source_offset", "<i8"),
+        ("accepted_at", "<i8"),
+        ("issued_at", "<i8"),
+        ("first_accepted", "<i8"),
+        ("newest_accepted", "<i8"),
+        ("digest", "V32"),
+        ("form_version", "V8"),
+        ("source_partition", "<i4"),
+        ("epoch", "<i4"),
+        ("catalogue", "<i4"),
+        ("reported", "<i4"),
+        ("nil", "<i4"),
+        ("entered", "<i4"),
+        ("kind", "u1"),
+        ("state", "u1"),
+    ]
+)
 """The fixed numbers at the start of every figure's body, in the order of `records/figure.avsc`."""
 
 

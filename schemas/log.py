@@ -22,7 +22,7 @@ FETCH_BYTES = 24 * 1024 * 1024
 """Above the largest record of any topic (16 MiB), so that a fetch never stands still."""
 
 
-class LogUnreachable(ConnectionError):  # noqa: N818  (reads as what it says)
+class LogUnreachable(ConnectionError):
     """No broker answered in time, or the topic does not exist."""
 
 
@@ -47,12 +47,18 @@ class Record:
 class TopicReader:
     """Reads all or some partitions of one topic from given offsets (0 where none is given)."""
 
-    def __init__(self, bootstrap: str, topic: str, start: Mapping[int, int] | None = None,
-                 partitions: list[int] | None = None) -> None:
+    def __init__(
+        self, bootstrap: str, topic: str, start: Mapping[int, int] | None = None, partitions: list[int] | None = None
+    ) -> None:
         self._consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap.split(","), group_id=None, enable_auto_commit=False,
-            auto_offset_reset="none", fetch_max_bytes=2 * FETCH_BYTES, max_partition_fetch_bytes=FETCH_BYTES,
-            max_poll_records=20_000, client_id="chungsuc-reader",
+            bootstrap_servers=bootstrap.split(","),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_bytes=2 * FETCH_BYTES,
+            max_partition_fetch_bytes=FETCH_BYTES,
+            max_poll_records=20_000,
+            client_id="chungsuc-reader",
         )
         found = self._consumer.partitions_for_topic(topic)
         if not found:
@@ -67,8 +73,9 @@ class TopicReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -92,7 +99,8 @@ class TopicReader:
         fetched = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
         return [
             Record(self.topic, r.partition, Offset(r.offset), Millis(r.timestamp), r.key, r.value, tuple(r.headers))
-            for records in fetched.values() for r in records
+            for records in fetched.values()
+            for r in records
         ]
 
     def to_end(self, ends: Mapping[int, int] | None = None) -> Iterator[Record]:

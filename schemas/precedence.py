@@ -32,8 +32,12 @@ def stands_before(revision: Revision, source: Source, other_revision: Revision, 
 
 
 def outcome(
-    revision: Revision, source: Source, digest: Digest,
-    standing_revision: Revision, standing_source: Source, standing_digest: Digest,
+    revision: Revision,
+    source: Source,
+    digest: Digest,
+    standing_revision: Revision,
+    standing_source: Source,
+    standing_digest: Digest,
 ) -> Outcome | None:
     """What an arriving contribution becomes beside the one that stands; None for the standing source again.
 

@@ -25,15 +25,15 @@ class ReadModelError(Exception):
     """A question that has no answer; one line for people."""
 
 
-class UnknownUnit(ReadModelError):  # noqa: N818  (reads as what it says)
+class UnknownUnit(ReadModelError):
     """No unit of the catalogue ever bore this code."""
 
 
-class UnknownForm(ReadModelError):  # noqa: N818
+class UnknownForm(ReadModelError):
     """The catalogue has no form of this name."""
 
 
-class NotReady(ReadModelError):  # noqa: N818
+class NotReady(ReadModelError):
     """The database is not there yet, or has not read a catalogue yet."""
 
 

@@ -10,11 +10,18 @@ import numpy as np
 from schemas.precedence import Outcome
 from schemas.report import Digest, Millis, Offset, Revision, Source
 
-
-HEAD = np.dtype([
-    ("revision", "<i8"), ("source_offset", "<i8"), ("accepted_at", "<i8"), ("highest_revision", "<i8"),
-    ("figures_offset", "<i8"), ("digest", "V32"), ("source_partition", "<i4"), ("outcome", "u1"),
-])
+HEAD = np.dtype(
+    [
+        ("revision", "<i8"),
+        ("source_offset", "<i8"),
+        ("accepted_at", "<i8"),
+        ("highest_revision", "<i8"),
+        ("figures_offset", "<i8"),
+        ("digest", "V32"),
+        ("source_partition", "<i4"),
+        ("outcome", "u1"),
+    ]
+)
 """The fixed numbers at the start of every receipt, in the order of `records/receipts.avsc`."""
 
 

@@ -82,7 +82,8 @@ class Registers:
         """The catalogue announced, or None while its bundle has not been read."""
         if announcement not in self._catalogues and (release := self._bundles.get(announcement.digest)):
             self._catalogues[announcement] = Catalogue.from_bundle(
-                release.bundle, announcement.epoch, announcement.serial)
+                release.bundle, announcement.epoch, announcement.serial
+            )
         return self._catalogues.get(announcement)
 
     def newest_catalogue(self) -> Catalogue | None:
@@ -98,5 +99,3 @@ def signed_by(operator_key: PublicKey, key: bytes | None, value: bytes, headers:
     if signature is None or any(part is None for part in bound):
         return False
     return verifies(operator_key, signature, signed_message(key, value, [part for part in bound if part is not None]))
-
-

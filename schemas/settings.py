@@ -33,16 +33,24 @@ class Settings(BaseSettings):
     partitions: int = Field(4, ge=1, description="partitions of reports, figures, receipts and rejected; chosen once")
     keyless_partitions: int = Field(1, ge=1, description="partitions of acts and issued; chosen once")
     replication: int = Field(1, ge=1, description="copies of each partition; 3 in production")
-    act_delay_ms: int = Field(0, ge=0, description="after its broker time an act takes force; above the brokers' "
-                                                   "clock difference: 5000 with several brokers")
+    act_delay_ms: int = Field(
+        0,
+        ge=0,
+        description="after its broker time an act takes force; above the brokers' "
+        "clock difference: 5000 with several brokers",
+    )
     emit_every_ms: int = Field(200, ge=1, description="the longest a changed total waits to be sent")
     checkpoint_every_s: float = Field(5.0, gt=0, description="seconds between two checkpoints of a ledger")
     session_timeout_s: float = Field(10.0, gt=0, description="after this silence a worker's partitions go to another")
     worker_id: str = Field("worker-1", description="instance id of a stream worker: one id, one folder, one lock")
     metrics_port: int = Field(0, ge=0, description="port of this process's /metrics on loopback; 0: none")
     page_port: int = Field(0, ge=0, description="port of the page and the query API on loopback")
-    stalled_after_s: float = Field(60.0, gt=0, description="a worker that owns nothing or stands still for so long "
-                                                           "ends itself, and its supervisor starts it again")
+    stalled_after_s: float = Field(
+        60.0,
+        gt=0,
+        description="a worker that owns nothing or stands still for so long "
+        "ends itself, and its supervisor starts it again",
+    )
 
     def topic(self, name: str) -> str:
         """The full name of a topic (or group) on this cluster."""

@@ -78,13 +78,25 @@ def signed_message(key: bytes | None, value: bytes, bound: Sequence[bytes]) -> b
 
 
 def sign(
-    signer: SigningKey, *, key: bytes | None, value: bytes, event_type: str, event_id: str, time: str,
-    content_type: str = "application/avro", traceparent: str | None = None,
+    signer: SigningKey,
+    *,
+    key: bytes | None,
+    value: bytes,
+    event_type: str,
+    event_id: str,
+    time: str,
+    content_type: str = "application/avro",
+    traceparent: str | None = None,
 ) -> SignedRecord:
     """A record with CloudEvents 1.0 headers in binary mode and its signature."""
     kid = signer.kid.encode()
-    event = {"ce_id": event_id.encode(), "ce_source": kid, "ce_type": event_type.encode(), "ce_time": time.encode(),
-             "kid": kid}
+    event = {
+        "ce_id": event_id.encode(),
+        "ce_source": kid,
+        "ce_type": event_type.encode(),
+        "ce_time": time.encode(),
+        "kid": kid,
+    }
     signature = signer.sign(signed_message(key, value, [event[name] for name in SIGNED_HEADERS]))
     headers: list[Header] = [
         ("ce_specversion", b"1.0"),

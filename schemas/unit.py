@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from functools import cached_property
+from itertools import pairwise
 from typing import NewType
 
 UnitCode = NewType("UnitCode", str)
@@ -147,18 +148,20 @@ class Units:
 
     def _check(self) -> None:
         for code, versions in self._by_code.items():
-            for earlier, later in zip(versions, versions[1:], strict=False):
+            for earlier, later in pairwise(versions):
                 if later.valid_from <= earlier.valid_to:
                     raise UnitError(f"unit {code}: valid from {later.valid_from} while an earlier one still is")
         for (line, code), entries in self._superiors.items():
-            for earlier_entry, later_entry in zip(entries, entries[1:], strict=False):
+            for earlier_entry, later_entry in pairwise(entries):
                 if later_entry.valid_from <= earlier_entry.valid_to and earlier_entry.code == later_entry.code:
                     raise UnitError(f"unit {code}: two superiors on line {line} on {later_entry.valid_from}")
             for entry in entries:
                 for role, bearer in (("unit", entry.code), ("superior", entry.superior)):
                     if not self._covers(bearer, entry.valid_from, entry.valid_to):
-                        raise UnitError(f"line {line}: {role} {bearer} is not in force from {entry.valid_from} "
-                                        f"to {entry.valid_to} without a gap")
+                        raise UnitError(
+                            f"line {line}: {role} {bearer} is not in force from {entry.valid_from} "
+                            f"to {entry.valid_to} without a gap"
+                        )
         self._check_no_circle()
 
     def _covers(self, code: UnitCode, first: date, last: date) -> bool:

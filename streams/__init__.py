@@ -1,0 +1,1 @@
+"""How reports become figures: ingest and rollup on Faust."""

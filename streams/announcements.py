@@ -14,8 +14,8 @@ from pathlib import Path
 
 from schemas.catalogue import ANNOUNCEMENT_TYPE, Announcement
 from schemas.codec import NotDecodable, decode_announcement
-from schemas.signature import Header, PublicKey
 from schemas.register import signed_by
+from schemas.signature import Header, PublicKey
 
 
 @dataclass(slots=True)
@@ -48,10 +48,13 @@ class Announcements:
     def save(self, path: Path) -> None:
         """Replace the file in one step."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({
-            "topic_id": self.topic_id, "seen_to": self.seen_to,
-            "controls": [[at, a.epoch, a.serial, a.digest.hex()] for at, a in self.controls],
-        })
+        text = json.dumps(
+            {
+                "topic_id": self.topic_id,
+                "seen_to": self.seen_to,
+                "controls": [[at, a.epoch, a.serial, a.digest.hex()] for at, a in self.controls],
+            }
+        )
         temporary = path.with_suffix(".new")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
@@ -64,8 +67,9 @@ class Announcements:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if raw["topic_id"] != topic_id:
             return cls(topic_id)
-        controls = [(at, Announcement(epoch, serial, bytes.fromhex(digest)))
-                    for at, epoch, serial, digest in raw["controls"]]
+        controls = [
+            (at, Announcement(epoch, serial, bytes.fromhex(digest))) for at, epoch, serial, digest in raw["controls"]
+        ]
         return cls(topic_id, raw["seen_to"], controls)
 
 
@@ -74,8 +78,9 @@ def is_control(headers: Sequence[Header]) -> bool:
     return any(name == "ce_type" and value == ANNOUNCEMENT_TYPE.encode() for name, value in headers)
 
 
-def read_control(operator_key: PublicKey, key: bytes | None, value: bytes | None,
-                 headers: Sequence[Header]) -> Announcement | None:
+def read_control(
+    operator_key: PublicKey, key: bytes | None, value: bytes | None, headers: Sequence[Header]
+) -> Announcement | None:
     """The announcement of a control record signed by the operator; None for anything else."""
     if value is None or not is_control(headers) or not signed_by(operator_key, key, value, list(headers)):
         return None

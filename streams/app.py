@@ -1,8 +1,8 @@
 """The Faust application around a stage: membership, ownership, shutdown, and the rule "crash, don't guess".
 
-One worker is one identity, one folder, one lock (design decision 14). Whatever goes wrong in an agent ends the process at
-once, before anything is committed; the supervisor starts it again. Faust on its own would log the exception, acknowledge
-the event and go on.
+One worker is one identity, one folder, one lock (design decision 14). Whatever goes wrong in an agent ends the process
+at once, before anything is committed; the supervisor starts it again. Faust on its own would log the exception,
+acknowledge the event and go on.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STOP_WITHIN_S = 8.0
 _WATCH_EVERY_S = 2.0
 
 
-class Refused(Exception):  # noqa: N818  (the process stops for good and says why; not a failure to be retried)
+class Refused(Exception):
     """Going on would risk a wrong number. One line that names the way out."""
 
 
@@ -61,7 +61,7 @@ class Stage(Protocol):
         """Take a batch of an owned partition. May raise anything: the process then ends."""
 
     async def quarantine(self, batch: Batch) -> None:
-        """Put aside the one record of `batch`, which has raised for the third time. Raises OutForGood if that can't be."""
+        """Put aside the one record of `batch`, which has raised for the third time. Raises OutForGood if it can't."""
 
     def committable(self, topic: str, partition: int) -> int | None:
         """Below this offset all is done and acknowledged by the broker."""
@@ -133,19 +133,36 @@ class Worker:
     def _build(self, loop: asyncio.AbstractEventLoop) -> Any:
         settings, stage = self.settings, self.stage
         app = faust.App(
-            stage.group, broker=[f"kafka://{server}" for server in settings.bootstrap.split(",")],
-            loop=loop, datadir=str(self.folder / "faust"), web_enabled=False, topic_allow_declare=False,
-            topic_disable_leader=True, processing_guarantee="at_least_once", stream_wait_empty=False,
-            stream_buffer_maxsize=_BUFFERED_BATCHES, broker_commit_interval=0.2, broker_commit_every=None,
-            broker_max_poll_interval=_A_DAY_S, broker_max_poll_records=None,
-            broker_session_timeout=settings.session_timeout_s, broker_heartbeat_interval=settings.session_timeout_s / 3.5,
-            broker_rebalance_timeout=settings.session_timeout_s * 2, broker_request_timeout=60.0,
-            consumer_group_instance_id=settings.worker_id, consumer_max_fetch_size=4 * 1024 * 1024,
-            consumer_auto_offset_reset="earliest", store="memory://", broker_check_crcs=True,
+            stage.group,
+            broker=[f"kafka://{server}" for server in settings.bootstrap.split(",")],
+            loop=loop,
+            datadir=str(self.folder / "faust"),
+            web_enabled=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            processing_guarantee="at_least_once",
+            stream_wait_empty=False,
+            stream_buffer_maxsize=_BUFFERED_BATCHES,
+            broker_commit_interval=0.2,
+            broker_commit_every=None,
+            broker_max_poll_interval=_A_DAY_S,
+            broker_max_poll_records=None,
+            broker_session_timeout=settings.session_timeout_s,
+            broker_heartbeat_interval=settings.session_timeout_s / 3.5,
+            broker_rebalance_timeout=settings.session_timeout_s * 2,
+            broker_request_timeout=60.0,
+            consumer_group_instance_id=settings.worker_id,
+            consumer_max_fetch_size=4 * 1024 * 1024,
+            consumer_auto_offset_reset="earliest",
+            store="memory://",
+            broker_check_crcs=True,
         )
-        consumer = type("StageConsumer", (BatchingConsumer,), {"committable": staticmethod(stage.committable)})
+
+        class StageConsumer(BatchingConsumer):
+            committable = staticmethod(stage.committable)
+
         transport = BatchingTransport(app.conf.broker_consumer, app, loop=loop)
-        transport.Consumer = consumer
+        transport.Consumer = StageConsumer
         app.transport = transport
         topic = app.topic(stage.topic, schema=AsIs(), key_type=bytes, value_type=bytes)
 
@@ -212,12 +229,18 @@ class Worker:
             if batch is not None and not _is_of_the_broker(error):
                 count = self.crashes.raised(batch.partition, batch.first, batch.last)
                 self.crashes.unmark()
-                self.crash("records %s to %s of %s-%s raised, for the %s. time", batch.first, batch.last, batch.topic,
-                           batch.partition, count)
+                self.crash(
+                    "records %s to %s of %s-%s raised, for the %s. time",
+                    batch.first,
+                    batch.last,
+                    batch.topic,
+                    batch.partition,
+                    count,
+                )
             self.crash("the worker raised")
 
     def _end_with_lost_membership(self) -> None:
-        """aiokafka would quietly join again and go on from what another worker has since committed."""
+        """Aiokafka would quietly join again and go on from what another worker has since committed."""
         coordinator = self._app.consumer._thread._consumer._coordinator
         reset = coordinator.reset_generation
 
@@ -261,8 +284,9 @@ def hold_lock(path: Path) -> IO[str]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.seek(0)
-        raise Refused(f"{path.parent} is in use by process {file.read().strip() or 'unknown'}; "
-                      "one folder belongs to one worker") from error
+        raise Refused(
+            f"{path.parent} is in use by process {file.read().strip() or 'unknown'}; one folder belongs to one worker"
+        ) from error
     file.seek(0)
     file.truncate()
     file.write(str(os.getpid()))

@@ -1,9 +1,9 @@
 """A Faust transport that hands the agent all records of one partition and fetch as one event.
 
-Stock Faust spends about 80 µs per record before user code (four asyncio tasks each). Here membership, assignment and flow
-control stay Faust's, and one event carries a `Batch`, which numpy decodes and folds at once. Three traps of Faust 0.15.3
-are closed: `_new_offset` never commits again after a first fetch of one record, the wait for records sleeps a whole
-second when buffers are full, and acknowledged offsets may pass records that were skipped after a rebalance; so what is
+Stock Faust spends about 80 µs per record before user code (four asyncio tasks each). Here membership, assignment and
+flow control stay Faust's, and one event carries a `Batch`, which numpy decodes and folds at once. Three traps of Faust
+0.15.3 are closed: `_new_offset` never commits again after a first fetch of one record, the wait for records sleeps a
+whole second when buffers are full, and acknowledged offsets may pass records that were skipped after a rebalance; so what is
 committed is only ever what the application says is done (`Committable`).
 """
 
@@ -102,7 +102,18 @@ class BatchingConsumer(driver.Consumer):  # type: ignore[misc]
     def _to_message(self, tp: Any, record: Batch) -> Any:
         last = record.records[-1]
         return driver.ConsumerMessage(
-            record.topic, record.partition, last.offset, last.timestamp / 1000, 1, [], None, record, None, None, None, tp,
+            record.topic,
+            record.partition,
+            last.offset,
+            last.timestamp / 1000,
+            1,
+            [],
+            None,
+            record,
+            None,
+            None,
+            None,
+            tp,
             generation_id=self.app.consumer_generation_id,
         )
 
@@ -117,7 +128,7 @@ class BatchingConsumer(driver.Consumer):  # type: ignore[misc]
         return await self._getmany(active_partitions=active, timeout=timeout), active
 
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
-        """Batches are not contiguous by their last offsets; nothing here is committed from acks, so gaps mean nothing."""
+        """Batches do not follow each other by their last offsets; nothing is committed from acks, so it is no gap."""
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[Any]:
         return iter(tuple(self.assignment()))

@@ -28,7 +28,7 @@ from streams.page import CHILD
 _ARRAYS = ("children", "cells", "given", "rows", "version", "epoch")
 
 
-class Unfit(Exception):  # noqa: N818  (a checkpoint that does not fit; one line that says why)
+class Unfit(Exception):
     """The checkpoint can't be used."""
 
 
@@ -98,7 +98,9 @@ class Checkpoints:
             slots = self._read_file(manifest["slots"])
             lengths = np.frombuffer(slots, "<u4", manifest["slot_count"])
             ends = 4 * len(lengths) + np.cumsum(lengths)
-            ledger.load_slots([slots[end - size : end] for end, size in zip(ends.tolist(), lengths.tolist(), strict=True)])
+            ledger.load_slots(
+                [slots[end - size : end] for end, size in zip(ends.tolist(), lengths.tolist(), strict=True)]
+            )
             for page in manifest["pages"]:
                 ledger.load_page(bytes.fromhex(page["run"]), self._read_page(page))
         except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
@@ -122,9 +124,14 @@ class Checkpoints:
         slots = self._write_file("slots", content)
         failpoint("checkpoint.before_manifest")
         manifest = {
-            "identity": asdict(self._identity), "fold": FOLD_VERSION, "epoch": ledger.epoch,
-            "next_offset": ledger.next_offset, "last": asdict(last) if last else None, "slot_count": len(runs),
-            "slots": slots, "pages": pages,
+            "identity": asdict(self._identity),
+            "fold": FOLD_VERSION,
+            "epoch": ledger.epoch,
+            "next_offset": ledger.next_offset,
+            "last": asdict(last) if last else None,
+            "slot_count": len(runs),
+            "slots": slots,
+            "pages": pages,
         }
         text = json.dumps(manifest)
         envelope = json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), "manifest": text})
@@ -134,7 +141,7 @@ class Checkpoints:
         _sync_folder(self._folder)
         self._files = {page["run"]: page for page in pages}
         self._clear({slots["name"], *(page["name"] for page in pages)})
-        return written + slots["size"]
+        return int(written + slots["size"])
 
     def _write_page(self, run: bytes, ledger: Ledger) -> dict[str, Any]:
         state = ledger.page_state(run)

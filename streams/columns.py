@@ -1,8 +1,8 @@
 """Figures by the thousand: a batch of encoded records as columns, and encoded records from columns.
 
 fastavro reads a figure in 20 to 260 µs; here the numbers of a whole batch are one numpy array and what remains per
-record is a handful of byte look-ups, because a figure's layout was chosen for it (contract 9). The bytes are plain Avro:
-tests hold reader and writer against fastavro on generated records.
+record is a handful of byte look-ups, because a figure's layout was chosen for it (contract 9). The bytes are plain
+Avro: tests hold reader and writer against fastavro on generated records.
 """
 
 from __future__ import annotations
@@ -103,8 +103,14 @@ def _identity(record: bytes) -> tuple[int, int, int]:
         slot_end = page_end + 6 + (record[page_end + 1] >> 1)
         entered_end = slot_end + 1 + (record[slot_end] >> 1)
         run_end = entered_end + 1 + (record[entered_end] >> 1)
-        lengths = (record[BODY] | record[form_end + 1] | record[line_end] | record[page_end + 1] | record[slot_end]
-                   | record[entered_end])
+        lengths = (
+            record[BODY]
+            | record[form_end + 1]
+            | record[line_end]
+            | record[page_end + 1]
+            | record[slot_end]
+            | record[entered_end]
+        )
     except IndexError:
         lengths = 0x80
     if lengths < 0x80:
@@ -217,20 +223,39 @@ _CONTRIBUTION = struct.Struct("<7q32s8s6i2B")
 def write_contribution(figure: Figure) -> bytes:
     """One encoded figure, ten times faster than by fastavro: the plain path for records that come one at a time."""
     f = figure
-    return b"".join((
-        FIGURE_PREFIX,
-        _CONTRIBUTION.pack(
-            f.version, f.revision, f.source_offset, f.accepted_at, f.issued_at, f.first_accepted, f.newest_accepted,
-            f.digest, f.form_version, f.source_partition, f.epoch, f.catalogue, f.reported, f.nil, f.entered, f.kind,
-            f.state),
-        page_bytes(f.form, f.scope, f.line, f.period),
-        slot_bytes(f.slot, f.unit, f.valid_from),
-        string(f.entered_by), string(f.kid), sized(f.values), sized(f.given), dims_bytes(f.dims),
-    ))
+    return b"".join(
+        (
+            FIGURE_PREFIX,
+            _CONTRIBUTION.pack(
+                f.version,
+                f.revision,
+                f.source_offset,
+                f.accepted_at,
+                f.issued_at,
+                f.first_accepted,
+                f.newest_accepted,
+                f.digest,
+                f.form_version,
+                f.source_partition,
+                f.epoch,
+                f.catalogue,
+                f.reported,
+                f.nil,
+                f.entered,
+                f.kind,
+                f.state,
+            ),
+            page_bytes(f.form, f.scope, f.line, f.period),
+            slot_bytes(f.slot, f.unit, f.valid_from),
+            string(f.entered_by),
+            string(f.kid),
+            sized(f.values),
+            sized(f.given),
+            dims_bytes(f.dims),
+        )
+    )
 
 
 def sized(content: bytes) -> bytes:
     """Avro `bytes`."""
     return varint(len(content)) + content
-
-

@@ -1,7 +1,7 @@
 """Which log this is, and whether what was committed still fits it (design decision 14).
 
-A checkpoint or a committed offset of another log, or of one that was cut, would give silently wrong totals: after a power
-loss 156 of 764 were, in a trial. So every worker asks before it folds, and refuses in one line.
+A checkpoint or a committed offset of another log, or of one that was cut, would give silently wrong totals: after a
+power loss 156 of 764 were, in a trial. So every worker asks before it folds, and refuses in one line.
 """
 
 from __future__ import annotations
@@ -65,9 +65,13 @@ def check_log(settings: Settings, group: str, topic: str, partition: int) -> int
     """The committed offset of a partition. Raises Refused where the log can't be the one it was committed on."""
     found = extent(settings, group, topic, partition)
     if found.first > 0:
-        raise Refused(f"{topic}-{partition} starts at {found.first}, not at 0: records are gone that every figure rests "
-                      f"on; restore the log from its archive, then {REBUILD}")
+        raise Refused(
+            f"{topic}-{partition} starts at {found.first}, not at 0: records are gone that every figure rests "
+            f"on; restore the log from its archive, then {REBUILD}"
+        )
     if found.committed > found.end:
-        raise Refused(f"{topic}-{partition} ends at {found.end}, below the committed offset {found.committed}: the log "
-                      f"was cut; {REBUILD}")
+        raise Refused(
+            f"{topic}-{partition} ends at {found.end}, below the committed offset {found.committed}: the log "
+            f"was cut; {REBUILD}"
+        )
     return found.committed

@@ -1,8 +1,8 @@
 """Ingest: signed reports in, contributions out; a pure function of log and registers.
 
 Per batch: read `acts` to its end, decide each record by the catalogue in force at its offset, send contributions to
-`figures` under the receiver's key, rejections to `rejected` byte for byte with their receipt. The offset is committed when
-the broker has acknowledged all of them. Decode, call, send: what is decided stands in `schemas/admission.py`.
+`figures` under the receiver's key, rejections to `rejected` byte for byte with their receipt. The offset is committed
+when the broker has acknowledged all of them. Decode, call, send: what is decided stands in `schemas/admission.py`.
 """
 
 from __future__ import annotations
@@ -41,8 +41,12 @@ log = logging.getLogger("chungsuc.ingest")
 ACCEPTED = Counter("chungsuc_reports_admitted_total", "Reports admitted and sent to figures.")
 REJECTED_REPORTS = Counter("chungsuc_reports_rejected_total", "Reports rejected, by reason.", ["reason"])
 CONTROLS = Counter("chungsuc_control_records_total", "Control records met.")
-BATCH_RECORDS = Histogram("chungsuc_batch_records", "Records per batch.", ["stage"],
-                          buckets=(1, 10, 100, 1_000, 3_000, 10_000, 30_000, 100_000))
+BATCH_RECORDS = Histogram(
+    "chungsuc_batch_records",
+    "Records per batch.",
+    ["stage"],
+    buckets=(1, 10, 100, 1_000, 3_000, 10_000, 30_000, 100_000),
+)
 BATCH_SECONDS = Histogram("chungsuc_batch_seconds", "Seconds from a batch to its acknowledgement.", ["stage"])
 NEXT_OFFSET = Gauge("chungsuc_next_offset", "Offset below which all is done and acknowledged.", ["stage", "partition"])
 
@@ -55,15 +59,29 @@ def figure_of(admitted: Admitted, catalogue: Catalogue, epoch: int, received: Re
     report, header, form = admitted.report, admitted.report.header, admitted.form
     values, given, dims = pack_table(form, [dict(row) for row in report.rows])
     return Figure(
-        kind=FigureKind.OWN, state=_STATES[header.kind], form=form.id,
-        scope=ScopeCode.OWN if header.scope is Scope.OWN else ScopeCode.SUBTREE, line=header.line,
-        period=header.period, slot=Slot.ENTERED if header.entered_by else Slot.OWN, unit=header.unit,
-        valid_from=days_since_1970(admitted.unit.valid_from), form_version=form.fingerprint, epoch=epoch,
-        catalogue=catalogue.serial, values=values, given=given, dims=dims, revision=header.revision,
-        source_partition=received.source.partition, source_offset=received.source.offset,
-        accepted_at=received.accepted_at, issued_at=header.issued_at,
+        kind=FigureKind.OWN,
+        state=_STATES[header.kind],
+        form=form.id,
+        scope=ScopeCode.OWN if header.scope is Scope.OWN else ScopeCode.SUBTREE,
+        line=header.line,
+        period=header.period,
+        slot=Slot.ENTERED if header.entered_by else Slot.OWN,
+        unit=header.unit,
+        valid_from=days_since_1970(admitted.unit.valid_from),
+        form_version=form.fingerprint,
+        epoch=epoch,
+        catalogue=catalogue.serial,
+        values=values,
+        given=given,
+        dims=dims,
+        revision=header.revision,
+        source_partition=received.source.partition,
+        source_offset=received.source.offset,
+        accepted_at=received.accepted_at,
+        issued_at=header.issued_at,
         digest=report.digest([dimension.name for dimension in admitted.sent_form.dimensions]),
-        entered_by=header.entered_by or "", kid=KeyId(admitted.kid),
+        entered_by=header.entered_by or "",
+        kid=KeyId(admitted.kid),
     )
 
 
@@ -197,8 +215,10 @@ class Ingest:
         if admission is None:
             catalogue = self._registers.catalogue(announcement)
             if catalogue is None:
-                raise Refused(f"catalogue {announcement.epoch}.{announcement.serial} "
-                              f"({announcement.digest.hex()[:12]}) is announced but not in `acts`; release it again")
+                raise Refused(
+                    f"catalogue {announcement.epoch}.{announcement.serial} "
+                    f"({announcement.digest.hex()[:12]}) is announced but not in `acts`; release it again"
+                )
             admission = self._admissions[announcement] = Admission(catalogue, self._registers)
         return admission
 
@@ -209,8 +229,11 @@ class Ingest:
 
     def _reject(self, received: Received, rejection: Rejection) -> None:
         extra = {
-            "reason": rejection.reason.value, "field": rejection.field, "source": str(received.source),
-            "detail_vi": sentence_vi(rejection), "detail_en": sentence_en(rejection),
+            "reason": rejection.reason.value,
+            "field": rejection.field,
+            "source": str(received.source),
+            "detail_vi": sentence_vi(rejection),
+            "detail_en": sentence_en(rejection),
             "accepted_at": str(received.accepted_at),
         }
         headers = (*received.headers, *((name, text.encode()) for name, text in extra.items()))
@@ -224,9 +247,12 @@ class Ingest:
         """Put a record aside that has made ingest raise three times, and go on after it."""
         (record,) = batch.records
         source = Source(batch.partition, Offset(record.offset))
-        received = Received(record.key, record.value, tuple(record.headers), source, Millis(record.timestamp),
-                            self._partitions)
-        self._reject(received, Rejection(Reason.INTERNAL_ERROR, "record", str(source), "a record that can be processed"))
+        received = Received(
+            record.key, record.value, tuple(record.headers), source, Millis(record.timestamp), self._partitions
+        )
+        self._reject(
+            received, Rejection(Reason.INTERNAL_ERROR, "record", str(source), "a record that can be processed")
+        )
         await self._out.flush()
         self._quarantined.add(source)
         self._done[batch.partition] = record.offset + 1
@@ -248,12 +274,20 @@ def _rejection_receipt(received: Received, rejection: Rejection) -> Receipt:
     named = dict(received.headers)
     return Receipt(
         unit=header.unit if header else (received.key or b"").decode("utf-8", "replace"),
-        line=header.line if header else "", form=report.form if report else "",
-        period=header.period if header else "", entered_by=(header.entered_by or "") if header else "",
+        line=header.line if header else "",
+        form=report.form if report else "",
+        period=header.period if header else "",
+        entered_by=(header.entered_by or "") if header else "",
         revision=header.revision if header and 0 <= header.revision < 2**63 else Revision(-1),
-        kid=named.get("kid", b"").decode("utf-8", "replace"), digest=Digest(bytes(32)), source=received.source,
-        outcome=Outcome.REJECTED, reason=rejection.reason.value, field=rejection.field,
-        detail=sentence_vi(rejection), highest_revision=Revision(-1), accepted_at=received.accepted_at,
+        kid=named.get("kid", b"").decode("utf-8", "replace"),
+        digest=Digest(bytes(32)),
+        source=received.source,
+        outcome=Outcome.REJECTED,
+        reason=rejection.reason.value,
+        field=rejection.field,
+        detail=sentence_vi(rejection),
+        highest_revision=Revision(-1),
+        accepted_at=received.accepted_at,
         figures_offset=Offset(-1),
     )
 

@@ -22,7 +22,7 @@ from schemas.form import Form, FormId
 from schemas.period import parse_period
 from schemas.report import Scope
 from schemas.unit import LineName, UnitCode
-from streams.columns import Columns, Int32s, Int64s, page_bytes, read_page, read_slot, sized, slot_bytes, write_figures
+from streams.columns import Columns, Int32s, Int64s, read_page, read_slot, sized, slot_bytes, write_figures
 from streams.page import Page, PageError, Receiver
 
 FOLD_VERSION = 1
@@ -31,7 +31,7 @@ FOLD_VERSION = 1
 _OWN_PAGE = list(Scope).index(Scope.OWN)
 
 
-class CatalogueBehind(Exception):  # noqa: N818  (a state to be mended by reading `acts`, not a failure)
+class CatalogueBehind(Exception):
     """A contribution was made under a newer catalogue than this ledger's."""
 
 
@@ -130,8 +130,9 @@ class Ledger:
             self._add_children(page, slot_ids[chosen])
         return groups, slot_ids
 
-    def _fold_page(self, page: Page, columns: Columns, chosen: Int64s, slot_ids: Int32s,
-                   offsets: Int64s) -> tuple[Int32s, Int64s]:
+    def _fold_page(
+        self, page: Page, columns: Columns, chosen: Int64s, slot_ids: Int32s, offsets: Int64s
+    ) -> tuple[Int32s, Int64s]:
         picked = chosen.tolist()
         values = [columns.values[index] for index in picked]
         given = [columns.given[index] for index in picked]
@@ -169,8 +170,9 @@ class Ledger:
         period = parse_period(period_text)
         form = self.catalogue.form_in_force(FormId(form_id), period.last_day)
         if form is None:
-            raise UnknownToCatalogue(f"form {form_id} is not in force on {period.last_day} in catalogue "
-                                     f"{self.catalogue.serial}")
+            raise UnknownToCatalogue(
+                f"form {form_id} is not in force on {period.last_day} in catalogue {self.catalogue.serial}"
+            )
         page = self.pages[run] = Page(form, scope, line, period_text, period.last_day)
         return page
 
@@ -189,7 +191,8 @@ class Ledger:
         era = self._era(page)
         if len(era) < len(self.slot_runs):
             era = self._eras[page.line, self._era_of(page.last_day), page.scope] = np.r_[
-                era, np.full(len(self.slot_runs) * 2 - len(era), -1, np.int32)]
+                era, np.full(len(self.slot_runs) * 2 - len(era), -1, np.int32)
+            ]
         for slot_id in slot_ids[era[slot_ids] < 0].tolist():
             code = self._receiver(page, slot_id)
             era[slot_id] = self._codes.setdefault(code, len(self._codes))
@@ -198,7 +201,8 @@ class Ledger:
         codes = era[slot_ids]
         if len(page.receiver_of_code) < len(self._code_list):
             page.receiver_of_code = np.r_[
-                page.receiver_of_code, np.full(len(self._code_list) * 2 - len(page.receiver_of_code), -1, np.int32)]
+                page.receiver_of_code, np.full(len(self._code_list) * 2 - len(page.receiver_of_code), -1, np.int32)
+            ]
         for number in np.unique(codes[page.receiver_of_code[codes] < 0]).tolist():
             page.receiver_of_code[number] = self._receiver_number(page, self._code_list[number])
         return page.receiver_of_code[codes]
@@ -215,8 +219,9 @@ class Ledger:
         units, line, day = self.catalogue.units, LineName(page.line), page.last_day
         unit = units.unit(UnitCode(code), day)
         if unit is None or days_since_1970(unit.valid_from) != valid_from:
-            raise UnknownToCatalogue(f"unit {code} from {day_of(valid_from)} is not in force on {day} in catalogue "
-                                     f"{self.catalogue.serial}")
+            raise UnknownToCatalogue(
+                f"unit {code} from {day_of(valid_from)} is not in force on {day} in catalogue {self.catalogue.serial}"
+            )
         superior = units.superior(unit.code, day, line)
         if superior is None or page.scope != _OWN_PAGE:
             return unit.code
@@ -258,8 +263,9 @@ class Ledger:
         heads["form_version"] = np.void(page.form.fingerprint)
         heads["catalogue"] = self.catalogue.serial
         heads["reported"], heads["nil"], heads["entered"] = coverage[:, 0], coverage[:, 1], coverage[:, 2]
-        heads["state"] = np.where(coverage[:, 0] == 0, State.WITHDRAWAL,
-                                  np.where(coverage[:, 0] == coverage[:, 1], State.NIL, State.REPORT))
+        heads["state"] = np.where(
+            coverage[:, 0] == 0, State.WITHDRAWAL, np.where(coverage[:, 0] == coverage[:, 1], State.NIL, State.REPORT)
+        )
         heads["kind"] = [page.receivers[number].kind for number in dirty.tolist()]
         identities, tables = [], []
         for number in dirty.tolist():
@@ -305,8 +311,11 @@ class Ledger:
 def convert_table(source: Form, target: Form, values: bytes, given: bytes) -> tuple[bytes, bytes]:
     """`values` and `given` in the columns of another version of the form, by name; what the source lacks is blank."""
     cells: npt.NDArray[np.int64] = np.frombuffer(values, np.int64).reshape(-1, len(source.measures))
-    blanks = np.frombuffer(given, np.int32).reshape(-1, len(source.optional)) if source.optional else \
-        np.zeros((len(cells), 0), np.int32)
+    blanks = (
+        np.frombuffer(given, np.int32).reshape(-1, len(source.optional))
+        if source.optional
+        else np.zeros((len(cells), 0), np.int32)
+    )
     names = [measure.name for measure in source.measures]
     optional = [source.measures[index].name for index in source.optional]
     out = np.zeros((len(cells), len(target.measures)), np.int64)

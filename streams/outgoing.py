@@ -25,8 +25,12 @@ class Outgoing:
 
     def __init__(self, settings: Settings) -> None:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.bootstrap, acks="all", max_batch_size=_BATCH_BYTES,
-            max_request_size=_LARGEST_REQUEST_BYTES, request_timeout_ms=30_000, client_id=settings.worker_id,
+            bootstrap_servers=settings.bootstrap,
+            acks="all",
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=_LARGEST_REQUEST_BYTES,
+            request_timeout_ms=30_000,
+            client_id=settings.worker_id,
         )
         self._partitions: dict[str, int] = {}
         self._queued: dict[tuple[str, int], list[_Record]] = {}
@@ -51,8 +55,14 @@ class Outgoing:
         for key, value in zip(keys, values, strict=True):
             self._queued.setdefault((topic, partition_of(key, count)), []).append((key, value, ()))
 
-    def to_partition(self, topic: str, partition: int, value: bytes, key: bytes | None = None,
-                     headers: Sequence[tuple[str, bytes]] = ()) -> None:
+    def to_partition(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
         """Queue one record for a partition."""
         self._queued.setdefault((topic, partition), []).append((key, value, headers))
 

@@ -23,12 +23,30 @@ from streams.columns import Int32s, Int64s, dims_bytes, read_dims
 
 Bools = npt.NDArray[np.bool_]
 
-CHILD = np.dtype([
-    ("revision", "<i8"), ("source_offset", "<i8"), ("version", "<i8"), ("first", "<i8"), ("newest", "<i8"),
-    ("start", "<i8"), ("digest", "V32"), ("source_partition", "<i4"), ("epoch", "<i4"), ("reported", "<i4"),
-    ("nil", "<i4"), ("entered", "<i4"), ("count", "<i4"), ("receiver", "<i4"), ("twin", "<i4"), ("slot_id", "<i4"),
-    ("slot", "u1"), ("state", "u1"), ("present", "?"), ("counted", "?"),
-])
+CHILD = np.dtype(
+    [
+        ("revision", "<i8"),
+        ("source_offset", "<i8"),
+        ("version", "<i8"),
+        ("first", "<i8"),
+        ("newest", "<i8"),
+        ("start", "<i8"),
+        ("digest", "V32"),
+        ("source_partition", "<i4"),
+        ("epoch", "<i4"),
+        ("reported", "<i4"),
+        ("nil", "<i4"),
+        ("entered", "<i4"),
+        ("count", "<i4"),
+        ("receiver", "<i4"),
+        ("twin", "<i4"),
+        ("slot_id", "<i4"),
+        ("slot", "u1"),
+        ("state", "u1"),
+        ("present", "?"),
+        ("counted", "?"),
+    ]
+)
 """What a page keeps of one slot. `start` and `count`: its table's rows in the heap; `twin`: the unit's other slot."""
 
 NOTHING, ACCEPTED, DUPLICATE, SUPERSEDED, CONFLICT = -1, 0, 1, 2, 3
@@ -109,8 +127,9 @@ class Page:
             self.row_of_slot = _grown(self.row_of_slot, top + 1, -1)
         return self.row_of_slot[slot_ids]
 
-    def add_children(self, slot_ids: Int32s, slots: npt.NDArray[np.uint8], receivers: Int32s,
-                     twin_slots: Int32s) -> None:
+    def add_children(
+        self, slot_ids: Int32s, slots: npt.NDArray[np.uint8], receivers: Int32s, twin_slots: Int32s
+    ) -> None:
         """Give new slots their rows. `twin_slots`: the slot id of the unit's other slot, -1 where it has none."""
         first, last = self.size, self.size + len(slot_ids)
         if last > len(self.children):
@@ -146,8 +165,11 @@ class Page:
         """The tables of contributions whose columns are this page's form's."""
         cells = np.frombuffer(b"".join(values), np.int64).reshape(-1, self.measures)
         counts = np.array([len(value) for value in values], np.int32) // (8 * self.measures)
-        blanks = np.frombuffer(b"".join(given), np.int32).reshape(-1, self.optionals) if self.optionals else \
-            np.zeros((len(cells), 0), np.int32)
+        blanks = (
+            np.frombuffer(b"".join(given), np.int32).reshape(-1, self.optionals)
+            if self.optionals
+            else np.zeros((len(cells), 0), np.int32)
+        )
         if len(blanks) != len(cells):
             raise PageError(f"{self.form.id} {self.period}: a table and its blanks differ in length")
         if not self.form.dimensions:
@@ -216,7 +238,7 @@ class Page:
         if len(run_starts) == count:
             self._fold_distinct(heads, rows, tables, starts, offsets, np.arange(count), outcomes, highest)
             return outcomes, highest
-        # Several contributions to one slot: the k-th of each slot in round k, so that each is judged by what stood then.
+        # Several contributions to one slot: the k-th of each slot in round k, so each is judged by what stood then.
         lengths = np.diff(np.r_[run_starts, count])
         turn = np.empty(count, np.int64)
         turn[order] = np.arange(count) - np.repeat(run_starts, lengths)
@@ -227,8 +249,17 @@ class Page:
             self._fold_distinct(heads, rows, tables, starts, offsets, chosen, outcomes, highest)
         return outcomes, highest
 
-    def _fold_distinct(self, heads: npt.NDArray[np.void], rows: Int32s, tables: Tables, starts: Int64s,
-                       offsets: Int64s, chosen: Int64s, outcomes: Int32s, highest: Int64s) -> None:
+    def _fold_distinct(
+        self,
+        heads: npt.NDArray[np.void],
+        rows: Int32s,
+        tables: Tables,
+        starts: Int64s,
+        offsets: Int64s,
+        chosen: Int64s,
+        outcomes: Int32s,
+        highest: Int64s,
+    ) -> None:
         """Fold the `chosen` contributions, no two of them to one slot."""
         new = heads[chosen]
         row = rows[chosen]
@@ -241,8 +272,9 @@ class Page:
             picked = chosen[winners]
             self._replace(new[winners], row[winners], tables, starts[picked], tables.counts[picked], offsets[picked])
 
-    def _replace(self, new: npt.NDArray[np.void], row: Int32s, tables: Tables, starts: Int64s, counts: Int32s,
-                 offsets: Int64s) -> None:
+    def _replace(
+        self, new: npt.NDArray[np.void], row: Int32s, tables: Tables, starts: Int64s, counts: Int32s, offsets: Int64s
+    ) -> None:
         """Put the winners into their slots and move the totals by the difference."""
         self.changed = True
         children = self.children
@@ -341,9 +373,9 @@ class Page:
         given = self._total_given[first : first + len(self.rows)]
         if self._added is not None:
             cells = cells * self._added
-        kept = cells.any(axis=1)
+        kept: Bools = np.any(cells != 0, axis=1)
         if self.optionals:
-            kept |= given.any(axis=1)
+            kept = kept | np.any(given != 0, axis=1)
         if self._row_order is None:
             self._row_order = np.array(sorted(range(len(self.rows)), key=self.rows.__getitem__), np.int32)
             self._dims_of_rows.clear()
@@ -419,8 +451,8 @@ def _judged(new: npt.NDArray[np.void], old: npt.NDArray[np.void]) -> tuple[Bools
     )
     same_revision = new["revision"] == old["revision"]
     higher = ~present | (new["revision"] > old["revision"]) | (same_revision & earlier)
-    newer = ~present | (new["epoch"] > old["epoch"]) | (
-        (new["epoch"] == old["epoch"]) & (new["version"] > old["version"])
+    newer = (
+        ~present | (new["epoch"] > old["epoch"]) | ((new["epoch"] == old["epoch"]) & (new["version"] > old["version"]))
     )
     outcome = np.where(higher, ACCEPTED, np.where(same_revision, CONFLICT, SUPERSEDED)).astype(np.int32)
     rivals = np.flatnonzero(present & same_revision & ~same_source & ~is_total)
@@ -457,7 +489,10 @@ def _add_rows(target: npt.NDArray[Any], rows: Int64s, cells: npt.NDArray[Any], s
 def _grown(array: Any, needed: int, fill: int = 0) -> Any:
     """A copy with room for at least `needed` rows, at least half as many again as before."""
     room = max(needed, len(array) + len(array) // 2, 16)
-    grown = np.zeros((room, *array.shape[1:]), array.dtype) if not fill else np.full(
-        (room, *array.shape[1:]), fill, array.dtype)
+    grown = (
+        np.zeros((room, *array.shape[1:]), array.dtype)
+        if not fill
+        else np.full((room, *array.shape[1:]), fill, array.dtype)
+    )
     grown[: len(array)] = array
     return grown

@@ -1,7 +1,7 @@
 """Receipts of a folded batch, written as bytes: many per record, because one record each would cost a quarter.
 
-What stands in a figure from form to kid is repeated as it is; numbers are one numpy array. Warnings, the checks of level
-`warn` that a report breaks, are evaluated over all tables of a page at once.
+What stands in a figure from form to kid is repeated as it is; numbers are one numpy array. Warnings, the checks of
+level `warn` that a report breaks, are evaluated over all tables of a page at once.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def _warnings(columns: Columns, chosen: Int64s, ledger: Ledger) -> dict[int, byt
     by_page: dict[bytes, list[int]] = {}
     for index in reports.tolist():
         by_page.setdefault(columns.pages[index], []).append(index)
-    for run, indices in by_page.items():
+    for run, all_of_page in by_page.items():
         form = ledger.pages[run].form
         checks = [check for check in form.checks if check.level is CheckLevel.WARN]
-        same = columns.heads["form_version"][indices] == np.void(form.fingerprint)
-        indices = [index for index, is_same in zip(indices, same.tolist(), strict=True) if is_same]
+        same = columns.heads["form_version"][all_of_page] == np.void(form.fingerprint)
+        indices = [index for index, is_same in zip(all_of_page, same.tolist(), strict=True) if is_same]
         if not checks or not indices:
             continue
         broken: dict[int, list[tuple[str, str]]] = {}
@@ -100,7 +100,7 @@ def _warnings(columns: Columns, chosen: Int64s, ledger: Ledger) -> dict[int, byt
 
 
 def _broken(check: Check, form: Form, values: Sequence[bytes]) -> Iterator[tuple[int, str]]:
-    """(index of the table, Vietnamese sentence) of each table that breaks the check; its first row where it is by row."""
+    """(index of the table, Vietnamese sentence) of each table that breaks the check, by its first such row."""
     cells = np.frombuffer(b"".join(values), np.int64).reshape(-1, len(form.measures))
     counts = np.array([len(value) for value in values]) // (8 * len(form.measures))
     tables = np.repeat(np.arange(len(values)), counts)

@@ -1,7 +1,7 @@
 """Restoring a ledger: checkpoint, then the log from there to the committed offset, before the first batch is folded.
 
-Awaited in the worker, not in a broker's rebalance callback's time limit: polling goes on meanwhile. Everything below the
-committed offset was acknowledged before it was committed, so nothing of it is sent again.
+Awaited in the worker, not within a rebalance: polling goes on meanwhile. Everything below the committed offset
+was acknowledged before it was committed, so nothing of it is sent again.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ class Held:
 Fold = Callable[..., Awaitable[None]]
 
 
-async def restore(settings: Settings, group: str, topic: str, partition: int, identity: LogIdentity,
-                  catalogue: Catalogue, fold: Fold) -> Held:
+async def restore(
+    settings: Settings, group: str, topic: str, partition: int, identity: LogIdentity, catalogue: Catalogue, fold: Fold
+) -> Held:
     """The ledger of a partition as of its committed offset, or later where a checkpoint is. Raises Refused."""
     committed = await asyncio.to_thread(check_log, settings, group, topic, partition)
     checkpoints = Checkpoints(settings.data / "checkpoints" / f"{topic}-{partition}", identity)
@@ -64,8 +65,12 @@ async def restore(settings: Settings, group: str, topic: str, partition: int, id
     start = held.ledger.next_offset
     held.saved_at = start
     if start == 0 and committed > 0:
-        log.info("no checkpoint of %s-%s: folding all %s records from the log, which takes longer", topic, partition,
-                 committed)
+        log.info(
+            "no checkpoint of %s-%s: folding all %s records from the log, which takes longer",
+            topic,
+            partition,
+            committed,
+        )
     async for batch in read_log(settings, topic, partition, start, committed):
         await fold(held, batch, silently=True)
     held.ledger.all_acknowledged(max(committed, start))
@@ -80,12 +85,16 @@ async def _check(settings: Settings, group: str, topic: str, partition: int, che
         return
     found = await asyncio.to_thread(extent, settings, group, topic, partition)
     if last.offset >= found.end:
-        raise Unfit(f"{topic}-{partition} ends at {found.end}, below its checkpoint at {last.offset + 1}: the log was cut")
+        raise Unfit(
+            f"{topic}-{partition} ends at {found.end}, below its checkpoint at {last.offset + 1}: the log was cut"
+        )
     async for batch in read_log(settings, topic, partition, last.offset, last.offset + 1):
         (record,) = batch.records
         if LastRecord.of(record.offset, record.timestamp, record.value) != last:
-            raise Unfit(f"record {last.offset} of {topic}-{partition} is not the one the checkpoint was made after: the "
-                        "log was cut and has grown again")
+            raise Unfit(
+                f"record {last.offset} of {topic}-{partition} is not the one the checkpoint was made after: the "
+                "log was cut and has grown again"
+            )
 
 
 async def read_log(settings: Settings, topic: str, partition: int, start: int, upto: int) -> AsyncIterator[Batch]:
@@ -93,8 +102,13 @@ async def read_log(settings: Settings, topic: str, partition: int, start: int, u
     if start >= upto:
         return
     tp = TopicPartition(topic, partition)
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, group_id=None, enable_auto_commit=False,
-                                auto_offset_reset="none", max_partition_fetch_bytes=FETCH_BYTES)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=FETCH_BYTES,
+    )
     await consumer.start()
     try:
         consumer.assign([tp])

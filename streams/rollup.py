@@ -38,9 +38,14 @@ FOLDED = Counter("chungsuc_figures_folded_total", "Records of figures folded.")
 OUTCOMES = Counter("chungsuc_receipts_total", "Reports by what became of them.", ["outcome"])
 EMITTED = Counter("chungsuc_totals_emitted_total", "Totals sent and acknowledged.")
 END_TO_END = Histogram(
-    "chungsuc_end_to_end_seconds", "From acceptance of the newest report in a total to the total's acknowledgement.",
-    ["level"], buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300))
-CHECKPOINT_TIME = Gauge("chungsuc_checkpoint_timestamp_seconds", "When the newest checkpoint was written.", ["partition"])
+    "chungsuc_end_to_end_seconds",
+    "From acceptance of the newest report in a total to the total's acknowledgement.",
+    ["level"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+CHECKPOINT_TIME = Gauge(
+    "chungsuc_checkpoint_timestamp_seconds", "When the newest checkpoint was written.", ["partition"]
+)
 CHECKPOINT_BYTES = Counter("chungsuc_checkpoint_bytes_total", "Bytes of checkpoints written.")
 RESTORE_SECONDS = Gauge("chungsuc_restore_seconds", "How long the last restore of a partition took.", ["partition"])
 
@@ -103,8 +108,9 @@ class Rollup:
                 self._done.pop(partition, None)
             for partition in sorted(partitions - set(self._held)):
                 began = time.monotonic()
-                held = await restore(self._settings, self.group, self.topic, partition, self._identity, self._catalogue,
-                                     self._fold)
+                held = await restore(
+                    self._settings, self.group, self.topic, partition, self._identity, self._catalogue, self._fold
+                )
                 self._held[partition] = held
                 self._done[partition] = held.ledger.next_offset
                 RESTORE_SECONDS.labels(str(partition)).set(time.monotonic() - began)
@@ -143,8 +149,10 @@ class Rollup:
             try:
                 folded = held.ledger.fold(columns, offsets)
             except CatalogueBehind as error:
-                raise Refused(f"a contribution in {self.topic}-{batch.partition} was made under a catalogue that `acts` "
-                              f"lacks: {error}") from error
+                raise Refused(
+                    f"a contribution in {self.topic}-{batch.partition} was made under a catalogue that `acts` "
+                    f"lacks: {error}"
+                ) from error
         held.saw(batch.records[-1])
         FOLDED.inc(len(batch.records))
         if silently:
@@ -203,8 +211,11 @@ class Rollup:
         pause = self._settings.emit_every_ms / 1000
         while True:
             await asyncio.sleep(pause)
-            if self._since_emission or self._pending or time.monotonic() - self._checkpoint_at > \
-                    self._settings.checkpoint_every_s:
+            if (
+                self._since_emission
+                or self._pending
+                or time.monotonic() - self._checkpoint_at > self._settings.checkpoint_every_s
+            ):
                 await self._worker.guarded(self._tick_once())
 
     async def _tick_once(self) -> None:
@@ -213,8 +224,10 @@ class Rollup:
 
     async def quarantine(self, batch: Batch) -> None:
         """A contribution can't be left out without a wrong total, so rollup stops for good."""
-        raise OutForGood(f"record {batch.first} of {self.topic}-{batch.partition} has made rollup raise three times; it "
-                         "can't be left out without a wrong total. See docs/operations.md, 'rollup stopped for good'")
+        raise OutForGood(
+            f"record {batch.first} of {self.topic}-{batch.partition} has made rollup raise three times; it "
+            "can't be left out without a wrong total. See docs/operations.md, 'rollup stopped for good'"
+        )
 
 
 def main() -> None:
@@ -226,4 +239,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-

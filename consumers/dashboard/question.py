@@ -26,7 +26,7 @@ LONGEST_DAYS = 400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Refusal(Exception):  # noqa: N818  (a sentence for the visitor)
+class Refusal(Exception):
     """A question without an answer: a heading, what to do next, and where the way out leads."""
 
     def __init__(self, status: int, title: str, advice: str, links: Sequence[tuple[str, str]] = ()) -> None:

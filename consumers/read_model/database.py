@@ -60,7 +60,7 @@ CREATE INDEX rejections_by_key ON rejections (key, accepted_at);
 """
 
 
-class DatabaseRefused(Exception):  # noqa: N818  (reads as what it says)
+class DatabaseRefused(Exception):
     """A database that does not belong to this log or this version; one line that names the way out."""
 
 

@@ -57,7 +57,7 @@ _POSITION = """UPDATE positions SET next = :new, time = :time, digest = :digest
 WHERE topic = :topic AND partition = :partition AND next = :expected"""
 
 
-class Overtaken(Exception):  # noqa: N818  (reads as what it says)
+class Overtaken(Exception):
     """Another writer has stored this stretch of the log: read the positions again and go on from there."""
 
 

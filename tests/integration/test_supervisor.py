@@ -22,10 +22,10 @@ from tests.support.waiting import eventually, lives
 BASE = 27400
 
 
-def start(data: Path, base: int) -> subprocess.Popen[str]:
+def start(data: Path, base: int, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.support.plain_stack", str(data), str(base)],
-        cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=CHECKOUT, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
 
@@ -136,6 +136,16 @@ def test_killed_broker_is_started_again(data: Path, stack: Stack) -> None:
     eventually(lambda: running_stack(data).process("broker").restarts > before.restarts, 30)
     eventually(lambda: running_stack(data).process("broker").state is ProcessState.READY, 30)
     assert create_topics(running_stack(data).settings()) == []
+
+
+def test_setting_points_a_stack_at_an_existing_cluster(stack: Stack, tmp_path: Path) -> None:
+    guest = start(tmp_path, BASE + 100, CHUNGSUC_BOOTSTRAP=stack.bootstrap, CHUNGSUC_PREFIX="guest.")
+    found = settled(tmp_path, guest)
+    assert found.ready
+    assert [process.name for process in found.processes] == ["first", "second"]
+    assert found.bootstrap == stack.bootstrap
+    assert create_topics(found.settings()) == []
+    stop(guest)
 
 
 def test_topic_with_another_partition_count_is_refused(stack: Stack) -> None:

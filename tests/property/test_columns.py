@@ -24,16 +24,35 @@ names = st.text(max_size=90)
 @st.composite
 def figures(draw: st.DrawFn) -> Figure:
     return Figure(
-        kind=draw(st.sampled_from(FigureKind)), state=draw(st.sampled_from(State)), form=FormId(draw(names)),
-        scope=draw(st.sampled_from(ScopeCode)), line=LineName(draw(names)), period=PeriodText(draw(names)),
-        slot=draw(st.sampled_from(Slot)), unit=UnitCode(draw(names)), valid_from=draw(ints),
-        form_version=Fingerprint(draw(st.binary(min_size=8, max_size=8))), epoch=draw(ints), catalogue=draw(ints),
-        values=draw(st.binary(max_size=300)), given=draw(st.binary(max_size=40)),
-        dims=tuple(draw(st.lists(names, max_size=70))), version=draw(longs), revision=Revision(draw(longs)),
-        source_partition=draw(ints), source_offset=Offset(draw(longs)), accepted_at=Millis(draw(longs)),
-        issued_at=Millis(draw(longs)), first_accepted=Millis(draw(longs)), newest_accepted=Millis(draw(longs)),
-        digest=Digest(draw(st.binary(min_size=32, max_size=32))), reported=draw(ints), nil=draw(ints),
-        entered=draw(ints), entered_by=draw(names), kid=KeyId(draw(names)),
+        kind=draw(st.sampled_from(FigureKind)),
+        state=draw(st.sampled_from(State)),
+        form=FormId(draw(names)),
+        scope=draw(st.sampled_from(ScopeCode)),
+        line=LineName(draw(names)),
+        period=PeriodText(draw(names)),
+        slot=draw(st.sampled_from(Slot)),
+        unit=UnitCode(draw(names)),
+        valid_from=draw(ints),
+        form_version=Fingerprint(draw(st.binary(min_size=8, max_size=8))),
+        epoch=draw(ints),
+        catalogue=draw(ints),
+        values=draw(st.binary(max_size=300)),
+        given=draw(st.binary(max_size=40)),
+        dims=tuple(draw(st.lists(names, max_size=70))),
+        version=draw(longs),
+        revision=Revision(draw(longs)),
+        source_partition=draw(ints),
+        source_offset=Offset(draw(longs)),
+        accepted_at=Millis(draw(longs)),
+        issued_at=Millis(draw(longs)),
+        first_accepted=Millis(draw(longs)),
+        newest_accepted=Millis(draw(longs)),
+        digest=Digest(draw(st.binary(min_size=32, max_size=32))),
+        reported=draw(ints),
+        nil=draw(ints),
+        entered=draw(ints),
+        entered_by=draw(names),
+        kid=KeyId(draw(names)),
     )
 
 
@@ -43,9 +62,23 @@ def test_reader_of_figures_equals_fastavro(batch: list[Figure]) -> None:
     columns = read_columns([encode_figure(figure) for figure in batch])
     for at, figure in enumerate(batch):
         head = columns.heads[at]
-        for name in ("version", "revision", "source_offset", "accepted_at", "issued_at", "first_accepted",
-                     "newest_accepted", "source_partition", "epoch", "catalogue", "reported", "nil", "entered", "kind",
-                     "state"):
+        for name in (
+            "version",
+            "revision",
+            "source_offset",
+            "accepted_at",
+            "issued_at",
+            "first_accepted",
+            "newest_accepted",
+            "source_partition",
+            "epoch",
+            "catalogue",
+            "reported",
+            "nil",
+            "entered",
+            "kind",
+            "state",
+        ):
             assert int(head[name]) == getattr(figure, name), name
         assert bytes(head["digest"]) == figure.digest
         assert bytes(head["form_version"]) == figure.form_version

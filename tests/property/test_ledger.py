@@ -27,11 +27,13 @@ a2,Xã a2,commune,A,2021-01-01,
 b1,Xã b1,commune,B,2021-01-01,
 """
 SUPERIORS = {"a1": "A", "a2": "A", "b1": "B", "A": "R", "B": "R"}
-CATALOGUE = Catalogue({
-    name: content
-    for name, content in Catalogue.from_folder(RELEASED, Path("tests/data/catalogue")).files.items()
-    if name.startswith(("codes/", "forms/covid", "forms/stock"))
-}).with_tree(TREE, "small")
+CATALOGUE = Catalogue(
+    {
+        name: content
+        for name, content in Catalogue.from_folder(RELEASED, Path("tests/data/catalogue")).files.items()
+        if name.startswith(("codes/", "forms/covid", "forms/stock"))
+    }
+).with_tree(TREE, "small")
 DAYS = (date(2021, 12, 13), date(2021, 12, 14))
 
 numbers = st.integers(-3, 5)
@@ -43,8 +45,12 @@ def tables(draw: st.DrawFn, form: str) -> tuple[tuple[tuple[str, Any], ...], ...
         return (tuple((f"dose{i}", draw(numbers)) for i in range(1, 5)),)
     vaccines = draw(st.lists(st.sampled_from(["comirnaty", "vero-cell", "janssen"]), min_size=1, unique=True))
     return tuple(
-        (("vaccine", vaccine), ("doses_in_stock", draw(st.integers(0, 3))),
-         ("fridges_checked", draw(st.none() | st.integers(0, 2))), ("distinct_persons", draw(st.integers(0, 3))))
+        (
+            ("vaccine", vaccine),
+            ("doses_in_stock", draw(st.integers(0, 3))),
+            ("fridges_checked", draw(st.none() | st.integers(0, 2))),
+            ("distinct_persons", draw(st.integers(0, 3))),
+        )
         for vaccine in vaccines
     )
 
@@ -57,11 +63,19 @@ def histories(draw: st.DrawFn) -> list[Sent]:
         state = draw(st.sampled_from([State.REPORT, State.REPORT, State.REPORT, State.NIL, State.WITHDRAWAL]))
         unit = draw(st.sampled_from([*SUPERIORS, "R"]))
         entered = draw(st.booleans()) and unit in SUPERIORS
-        reports.append(Sent(
-            unit, form, draw(st.sampled_from(DAYS)), draw(st.integers(1, 4)), (draw(st.integers(0, 1)), offset), state,
-            draw(tables(form)) if state is State.REPORT else (), SUPERIORS[unit] if entered else "",
-            accepted_at=1000 + offset,
-        ))
+        reports.append(
+            Sent(
+                unit,
+                form,
+                draw(st.sampled_from(DAYS)),
+                draw(st.integers(1, 4)),
+                (draw(st.integers(0, 1)), offset),
+                state,
+                draw(tables(form)) if state is State.REPORT else (),
+                SUPERIORS[unit] if entered else "",
+                accepted_at=1000 + offset,
+            )
+        )
     return reports
 
 
@@ -105,7 +119,8 @@ class Cluster:
 
     def settle(self) -> None:
         while any(ledger.next_offset < len(log) for ledger, log in zip(self.ledgers, self.log, strict=True)) or any(
-                ledger.totals().keys for ledger in self.ledgers):
+            ledger.totals().keys for ledger in self.ledgers
+        ):
             for partition in range(3):
                 self.step(partition, 10_000)
                 self.emit(partition)
@@ -133,9 +148,13 @@ def assert_equal_to_oracle(figures: list[Figure], reports: list[Sent]) -> None:
         form = CATALOGUE.form_in_force(FormId(key[1]), key[2])
         assert form is not None
         table = unpack_table(form, figure.values, figure.given, figure.dims)
-        shown = {about: tuple(0 if cell is None and not measure.optional else cell
-                              for measure, cell in zip(form.measures, cells, strict=True))
-                 for about, cells in total.table.items()}
+        shown = {
+            about: tuple(
+                0 if cell is None and not measure.optional else cell
+                for measure, cell in zip(form.measures, cells, strict=True)
+            )
+            for about, cells in total.table.items()
+        }
         assert table == shown, key
         assert list(table) == sorted(table)
         assert (figure.reported, figure.nil, figure.entered) == (total.reported, total.nil, total.entered)
@@ -147,13 +166,16 @@ def assert_equal_to_oracle(figures: list[Figure], reports: list[Sent]) -> None:
 @settings(max_examples=150, deadline=None)
 @given(histories(), st.data())
 def test_any_order_duplication_batching_restart_and_redelivery_give_the_same_figures(
-        reports: list[Sent], data: st.DataObject) -> None:
+    reports: list[Sent], data: st.DataObject
+) -> None:
     cluster = Cluster()
     arrival = data.draw(st.permutations(reports)) + data.draw(st.lists(st.sampled_from(reports), max_size=8))
     for sent in arrival:
         figure = as_figure(CATALOGUE, sent)
-        cluster.append(SUPERIORS.get(sent.unit, sent.unit).encode() if sent.unit in ("a1", "a2", "b1")
-                       else sent.unit.encode(), encode_figure(figure))
+        cluster.append(
+            SUPERIORS.get(sent.unit, sent.unit).encode() if sent.unit in ("a1", "a2", "b1") else sent.unit.encode(),
+            encode_figure(figure),
+        )
         action = data.draw(st.sampled_from(["none", "step", "emit", "lost", "restart"]))
         partition = data.draw(st.integers(0, 2))
         if action == "step":

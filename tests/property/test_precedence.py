@@ -14,14 +14,16 @@ from schemas.report import Digest, Offset, Revision, Source
 from streams.page import CHILD, NOTHING, _judged
 
 contributions = st.tuples(
-    st.integers(1, 3).map(Revision), st.builds(Source, st.integers(0, 2), st.integers(0, 3).map(Offset)),
-    st.sampled_from([Digest(b"a" * 32), Digest(b"b" * 32)]))
+    st.integers(1, 3).map(Revision),
+    st.builds(Source, st.integers(0, 2), st.integers(0, 3).map(Offset)),
+    st.sampled_from([Digest(b"a" * 32), Digest(b"b" * 32)]),
+)
 
 
 @given(contributions, contributions, contributions)
 def test_precedence_is_a_total_order(
-        a: tuple[Revision, Source, Digest], b: tuple[Revision, Source, Digest],
-        c: tuple[Revision, Source, Digest]) -> None:
+    a: tuple[Revision, Source, Digest], b: tuple[Revision, Source, Digest], c: tuple[Revision, Source, Digest]
+) -> None:
     def before(x: tuple[Revision, Source, Digest], y: tuple[Revision, Source, Digest]) -> bool:
         return stands_before(x[0], x[1], y[0], y[1])
 
@@ -44,7 +46,8 @@ def test_what_stands_does_not_depend_on_the_order_of_arrival(arrival: list[tuple
 
 @given(contributions, contributions)
 def test_arrays_judge_as_the_pure_function_does(
-        new: tuple[Revision, Source, Digest], old: tuple[Revision, Source, Digest]) -> None:
+    new: tuple[Revision, Source, Digest], old: tuple[Revision, Source, Digest]
+) -> None:
     assume(new == old or new[1] != old[1])  # one source has one revision and one content
     head = np.zeros(1, HEAD)
     child = np.zeros(1, CHILD)

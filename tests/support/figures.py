@@ -50,12 +50,28 @@ def as_figure(catalogue: Catalogue, sent: Sent) -> Figure:
     assert unit is not None
     values, given, dims = pack_table(form, [dict(row) for row in sent.rows])
     return Figure(
-        kind=FigureKind.OWN, state=sent.state, form=form.id, scope=ScopeCode.OWN, line=UBND,
-        period=PeriodText(sent.day.isoformat()), slot=Slot.ENTERED if sent.entered_by else Slot.OWN, unit=unit.code,
-        valid_from=days_since_1970(unit.valid_from), form_version=form.fingerprint, epoch=catalogue.epoch,
-        catalogue=catalogue.serial, values=values, given=given, dims=dims, revision=Revision(sent.revision),
-        source_partition=sent.source[0], source_offset=Offset(sent.source[1]), accepted_at=Millis(sent.accepted_at),
-        issued_at=Millis(sent.issued_at), digest=Digest(sent.content), entered_by=sent.entered_by,
+        kind=FigureKind.OWN,
+        state=sent.state,
+        form=form.id,
+        scope=ScopeCode.OWN,
+        line=UBND,
+        period=PeriodText(sent.day.isoformat()),
+        slot=Slot.ENTERED if sent.entered_by else Slot.OWN,
+        unit=unit.code,
+        valid_from=days_since_1970(unit.valid_from),
+        form_version=form.fingerprint,
+        epoch=catalogue.epoch,
+        catalogue=catalogue.serial,
+        values=values,
+        given=given,
+        dims=dims,
+        revision=Revision(sent.revision),
+        source_partition=sent.source[0],
+        source_offset=Offset(sent.source[1]),
+        accepted_at=Millis(sent.accepted_at),
+        issued_at=Millis(sent.issued_at),
+        digest=Digest(sent.content),
+        entered_by=sent.entered_by,
         kid=KeyId(f"kid-{sent.entered_by or sent.unit}-1"),
     )
 
@@ -135,5 +151,6 @@ def _add(form: Form, table: Cells, row: Mapping[str, Cell]) -> None:
 
 
 def _shown(form: Form, cells: tuple[int | None, ...]) -> bool:
-    return any(cell if not measure.optional else cell is not None
-               for measure, cell in zip(form.measures, cells, strict=True))
+    return any(
+        cell if not measure.optional else cell is not None for measure, cell in zip(form.measures, cells, strict=True)
+    )

@@ -22,8 +22,18 @@ DAY = date(2021, 12, 13)
 
 def filled() -> Ledger:
     ledger = Ledger(CATALOGUE)
-    sent = [Sent(unit, "covid-doses", DAY, 1, (0, at), rows=((("dose1", 5), ("dose2", 1), ("dose3", 0), ("dose4", 0)),),
-                 accepted_at=10 + at) for at, unit in enumerate(("a1", "a2", "b1"))]
+    sent = [
+        Sent(
+            unit,
+            "covid-doses",
+            DAY,
+            1,
+            (0, at),
+            rows=((("dose1", 5), ("dose2", 1), ("dose3", 0), ("dose4", 0)),),
+            accepted_at=10 + at,
+        )
+        for at, unit in enumerate(("a1", "a2", "b1"))
+    ]
     records = [encode_figure(as_figure(CATALOGUE, one)) for one in sent]
     ledger.fold(read_columns(records), np.arange(3))
     return ledger
@@ -55,8 +65,11 @@ def test_without_a_checkpoint_the_ledger_stays_empty(tmp_path: Path) -> None:
 
 def test_checkpoint_of_another_cluster_or_topic_is_refused(tmp_path: Path) -> None:
     saved(tmp_path)
-    for other in (LogIdentity("another", "topic", 4), LogIdentity("cluster", "another", 4),
-                  LogIdentity("cluster", "topic", 8)):
+    for other in (
+        LogIdentity("another", "topic", 4),
+        LogIdentity("cluster", "another", 4),
+        LogIdentity("cluster", "topic", 8),
+    ):
         with pytest.raises(Unfit, match="another cluster or topic"):
             Checkpoints(tmp_path, other).load(Ledger(CATALOGUE))
 
@@ -102,14 +115,28 @@ def test_unchanged_pages_are_not_written_again_and_old_ones_are_cleared(tmp_path
     ledger = filled()
     checkpoints.save(ledger, None)
     before = {path.name for path in tmp_path.glob("page-*.bin")}
-    later = Sent("a1", "covid-doses", date(2021, 12, 14), 1, (0, 9), accepted_at=1,
-                 rows=((("dose1", 1), ("dose2", 0), ("dose3", 0), ("dose4", 0)),))
+    later = Sent(
+        "a1",
+        "covid-doses",
+        date(2021, 12, 14),
+        1,
+        (0, 9),
+        accepted_at=1,
+        rows=((("dose1", 1), ("dose2", 0), ("dose3", 0), ("dose4", 0)),),
+    )
     ledger.fold(read_columns([encode_figure(as_figure(CATALOGUE, later))]), np.array([3]))
     checkpoints.save(ledger, None)
     after = {path.name for path in tmp_path.glob("page-*.bin")}
     assert before < after
-    corrected = Sent("a1", "covid-doses", DAY, 2, (0, 10), accepted_at=1,
-                     rows=((("dose1", 7), ("dose2", 0), ("dose3", 0), ("dose4", 0)),))
+    corrected = Sent(
+        "a1",
+        "covid-doses",
+        DAY,
+        2,
+        (0, 10),
+        accepted_at=1,
+        rows=((("dose1", 7), ("dose2", 0), ("dose3", 0), ("dose4", 0)),),
+    )
     ledger.fold(read_columns([encode_figure(as_figure(CATALOGUE, corrected))]), np.array([4]))
     checkpoints.save(ledger, None)
     assert len(list(tmp_path.glob("page-*.bin"))) == 2

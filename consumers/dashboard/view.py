@@ -1,0 +1,217 @@
+"""What the page of a unit shows, read from the read model and put into words; the template only lays it out.
+
+A view is a value without a clock: two equal views are the same page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from consumers.dashboard import words
+from consumers.dashboard.coverage import Counts, Covered, covered
+from consumers.dashboard.question import Question, Subject
+from consumers.dashboard.table import Cell, Head, Table, across, cells, figure_table, head
+from schemas.catalogue import Catalogue
+from schemas.figure import Slot
+from schemas.period import Period, parse_period
+from schemas.read_model import Coverage, FigureRow, OwnRevision, ReadModel, RowKind
+from schemas.unit import Unit, UnitCode
+
+COVERED_PERIODS = 31
+"""Over more periods coverage is counted and not named: each one is a fold of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Something to go to."""
+
+    text: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """One line of the drill-down: a child, or the unit's own report (`own`)."""
+
+    unit: Unit
+    address: str
+    own: bool
+    status: str
+    missing: bool
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One accepted revision of the unit's own report."""
+
+    when: str
+    what: str
+    by: str
+    standing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UnitView:
+    """The page of one unit, form and stretch of days."""
+
+    subject: Subject
+    level: str
+    when: str
+    superiors: tuple[Link, ...]
+    previous: Link | None
+    following: Link | None
+    newest: Link | None
+    single: bool
+    leaf: bool
+    head: Head
+    table: Table
+    covered: Covered | None
+    series: int
+    newest_accepted: str
+    missing: tuple[Link, ...]
+    below: tuple[Below, ...]
+    below_total: tuple[Cell, ...] | None
+    sent: tuple[Sent, ...]
+    as_of: str
+    data: str
+    data_below: str
+
+
+def unit_view(model: ReadModel, catalogue: Catalogue, subject: Subject) -> UnitView:
+    """Ask everything the page shows. Raises ReadModelError."""
+    question, unit, form = subject.question, subject.unit, subject.form
+    leaf = not catalogue.units.has_children(unit.code, subject.last)
+    rows = model.figures(subject.query()).rows
+    summed = subject.single is None
+    found = _coverage(model, subject)
+    cover = None if found is None else covered(catalogue.units, unit.code, found)
+    below, total = ((), None) if leaf else _below(model, catalogue, subject, cover)
+    newest = cover.newest if cover else None
+    return UnitView(
+        subject, words.level(unit.level), words.days(subject.first, subject.last), _superiors(catalogue, subject),
+        _period_link(question, subject.previous), _period_link(question, subject.following),
+        _period_link(question, subject.newest), not summed, leaf, head(form),
+        figure_table(catalogue, form, rows, leaf=leaf, summed=summed), cover,
+        rows[0].units_reported if rows else 0, words.moment(newest) if newest and newest >= 0 else "",
+        tuple(Link(f"{gone.unit.name} ({gone.when})" if gone.when else gone.unit.name,
+                   question.address(unit=gone.unit.code)) for gone in cover.missing) if cover else (),
+        below, total, _sent(model, catalogue, subject), "" if question.as_of is None else words.moment(question.as_of),
+        _data(subject), _data(subject, children=True),
+    )  # fmt: skip
+
+
+def _coverage(model: ReadModel, subject: Subject) -> list[tuple[Period, Coverage]] | None:
+    """By period; None where there are too many of them, or the unit was another in some."""
+    question = subject.question
+    periods = subject.periods
+    if subject.single is not None:
+        periods = (parse_period(subject.single),)
+    if len(periods) > COVERED_PERIODS or any(p.last_day < subject.unit.valid_from for p in periods):
+        return None
+    return [
+        (period, model.coverage(subject.unit.code, subject.form.id, period.text, as_of=question.as_of,
+                                axis=question.axis))
+        for period in periods
+    ]  # fmt: skip
+
+
+def _below(
+    model: ReadModel, catalogue: Catalogue, subject: Subject, cover: Covered | None
+) -> tuple[tuple[Below, ...], tuple[Cell, ...] | None]:
+    answer = model.figures(subject.query(children=True))
+    by_unit: dict[UnitCode, list[FigureRow]] = {}
+    own: list[FigureRow] = []
+    for row in answer.rows:
+        (own if row.kind is RowKind.OWN else by_unit.setdefault(row.unit, [])).append(row)
+    codes = [*catalogue.units.children(subject.unit.code, subject.last)]
+    codes += [code for code in by_unit if code not in codes]
+    lines = [
+        _line(catalogue, subject, found, by_unit.get(code, []), cover.below.get(code) if cover else None)
+        for code in codes
+        if (found := catalogue.units.unit(code, subject.last) or catalogue.units.versions(code)[-1])
+    ]
+    if own:
+        lines.insert(0, _line(catalogue, subject, subject.unit, own, None, own=True))
+    total = model.figures(subject.query()).rows
+    reported = total[0].units_reported if total else 0
+    summed = subject.single is None
+    return tuple(lines), (
+        cells(subject.form, across(subject.form, total), reported, leaf=False, summed=summed) if total else None
+    )
+
+
+def _line(
+    catalogue: Catalogue, subject: Subject, unit: Unit, rows: Sequence[FigureRow], counts: Counts | None, *,
+    own: bool = False,
+) -> Below:  # fmt: skip
+    leaf = own or not catalogue.units.has_children(unit.code, subject.last)
+    single = subject.single is not None
+    reported = rows[0].units_reported if rows else 0
+    numbers = (
+        cells(subject.form, across(subject.form, rows), reported, leaf=leaf and len(rows) == 1, summed=not single)
+        if rows and reported
+        else tuple(Cell("") for _ in subject.form.measures)
+    )
+    if leaf and single:
+        status = _leaf_status(rows)
+    elif counts is not None:
+        status = f"{words.number(counts.there)}/{words.number(counts.expected)}"
+    else:
+        status = words.number(reported)
+    missing = counts is not None and counts.missing > 0
+    return Below(unit, subject.question.address(unit=unit.code), own, status, missing, numbers)
+
+
+def _leaf_status(rows: Sequence[FigureRow]) -> str:
+    if not rows:
+        return "chưa có"
+    if not rows[0].units_reported:
+        return "đã rút"
+    return "không phát sinh" if rows[0].dims and not any(rows[0].dims) else "đã báo cáo"
+
+
+def _sent(model: ReadModel, catalogue: Catalogue, subject: Subject) -> tuple[Sent, ...]:
+    if subject.single is None or subject.question.as_of is not None:
+        return ()  # of an earlier moment: what stands now would be marked, which is not what stood then
+    found = model.history(subject.unit.code, subject.form.id, subject.single)
+    return tuple(_revision(catalogue, subject, revision) for revision in found)
+
+
+def _revision(catalogue: Catalogue, subject: Subject, revision: OwnRevision) -> Sent:
+    by = ""
+    if revision.slot is Slot.ENTERED:
+        other = catalogue.units.unit(UnitCode(revision.entered_by), subject.last)
+        by = f"{other.name if other else revision.entered_by} nhập hộ"
+    what = words.KINDS[revision.kind]
+    if revision.revision > 1:
+        what += f", lần {revision.revision}"
+    return Sent(words.moment(revision.accepted_at), what, by, revision.standing)
+
+
+def _superiors(catalogue: Catalogue, subject: Subject) -> tuple[Link, ...]:
+    found: list[Link] = []
+    above = catalogue.units.superior(subject.unit.code, subject.last)
+    while above is not None:
+        unit = catalogue.units.unit(above, subject.last)
+        found.insert(0, Link(unit.name if unit else above, subject.question.address(unit=above)))
+        above = catalogue.units.superior(above, subject.last)
+    return tuple(found)
+
+
+def _period_link(question: Question, period: Period | None) -> Link | None:
+    if period is None:
+        return None
+    return Link(words.days(period.first_day, period.last_day),
+                question.address(first=period.first_day, last=period.last_day))  # fmt: skip
+
+
+def _data(subject: Subject, *, children: bool = False) -> str:
+    given = {"unit": subject.unit.code, **subject.question.parameters()}
+    if subject.single is None:
+        given["sum"] = "1"
+    if children:
+        given["children"] = "1"
+    return f"/api/figures?{urlencode(given)}"
