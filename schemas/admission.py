@@ -102,11 +102,15 @@ class Admitted:
     """Whose ledger it goes to: the superior, or the unit itself where it has units below (design decision 8)."""
 
 
+_SHOWN_LETTERS = 200
+"""Texts of a record reach a rejection cut to this: uncut they would burst the headers that carry it."""
+
+
 class _Refused(Exception):
     def __init__(
         self, reason: Reason, field: str, value: object, expected: str, messages: tuple[str, str] = ("", "")
     ) -> None:
-        self.rejection = (reason, field, str(value)[:200], expected, messages)
+        self.rejection = (reason, field, str(value)[:_SHOWN_LETTERS], expected[:_SHOWN_LETTERS], messages)
 
 
 class Admission:
@@ -162,7 +166,11 @@ class Admission:
         expected = partition_of(key, received.partitions)
         if received.source.partition != expected:
             raise _Refused(Reason.WRONG_PARTITION, "partition", received.source.partition, str(expected))
-        self._check_authority(received, value, report, named, superior)
+        self._check_authority(received, value, report, named)
+        if header.entered_by is not None and not self._may_enter(report, period, superior):
+            raise _Refused(
+                Reason.NOT_AUTHORISED, "entered_by", header.entered_by, f"the direct superior, {superior or 'none'}"
+            )
         form = self._form_in_force(report, sent_form, period, received)
         _check_rows(report, sent_form, self.catalogue, period.last_day)  # type: ignore[union-attr]
         receiver = header.unit if has_children or superior is None or header.scope is Scope.SUBTREE else superior
@@ -176,7 +184,8 @@ class Admission:
             # The period is judged later in the order; any bearer of the code does for what comes before.
             if not (versions := units.versions(header.unit)):
                 raise _Refused(Reason.UNKNOWN_UNIT, "unit", header.unit, "a unit of the catalogue")
-            return versions[-1], None, False
+            so_named = [unit for unit in versions if unit.name == header.unit_name]
+            return (so_named or versions)[-1], None, False
         at = (header.unit, header.line, period.last_day)
         place = self._places.get(at)
         if place is None:
@@ -191,9 +200,15 @@ class Admission:
             self._places[at] = place
         return place
 
-    def _check_authority(
-        self, received: Received, value: bytes, report: Report, named: Mapping[str, bytes], superior: UnitCode | None
-    ) -> None:
+    def _may_enter(self, report: Report, period: Period | None, superior: UnitCode | None) -> bool:
+        header = report.header
+        if period is None:
+            # Without a day, whoever is the superior on any: else a mistyped period would be told as a lack of rights.
+            entries = self.catalogue.units.superiors_of(header.line, header.unit)
+            return any(entry.superior == header.entered_by for entry in entries)
+        return header.entered_by == superior
+
+    def _check_authority(self, received: Received, value: bytes, report: Report, named: Mapping[str, bytes]) -> None:
         header = report.header
         kid = named["kid"].decode()
         entry = self._keys.key(kid)
@@ -208,10 +223,6 @@ class Admission:
         sender = header.entered_by or header.unit
         if entry.unit != sender:
             raise _Refused(Reason.NOT_AUTHORISED, "kid", f"{kid} of {entry.unit}", f"a key of {sender}")
-        if header.entered_by is not None and header.entered_by != superior:
-            raise _Refused(
-                Reason.NOT_AUTHORISED, "entered_by", header.entered_by, f"the direct superior, {superior or 'none'}"
-            )
 
     def _form_in_force(self, report: Report, sent_form: Form, period: Period | None, received: Received) -> Form:
         text = report.header.period

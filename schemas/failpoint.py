@@ -1,7 +1,8 @@
 """Failpoints: places where a fault test ends the process as a power cut would.
 
 Off by default. `CHUNGSUC_FAILPOINT=rollup.after_produce:3` kills the process with SIGKILL when it passes that point for
-the third time. `NAME:3:raise` raises instead, as a programming error would.
+the third time. `NAME:3:raise` raises instead, as a programming error would. `NAME@0:17` is passed only at record 17 of
+partition 0, and each time it is: a fault that stays with one record over restarts.
 """
 
 from __future__ import annotations
@@ -18,18 +19,24 @@ class Failpoint(RuntimeError):
     """Raised by a failpoint of kind `raise`."""
 
 
-def failpoint(name: str) -> None:
-    """Pass the point `name`: nothing, unless the environment names it and its count is reached."""
+def failpoint(name: str, place: object = None) -> None:
+    """Pass the point `name` at `place`: nothing, unless the environment names it and its count or place is reached."""
     wanted = os.environ.get(VARIABLE)
     if not wanted:
         return
-    point, _, rest = wanted.partition(":")
+    point, at, rest = wanted.partition("@")
+    if not at:
+        point, _, rest = wanted.partition(":")
     if point != name:
         return
-    count, _, kind = rest.partition(":")
-    _passed[name] = _passed.get(name, 0) + 1
-    if _passed[name] != int(count or 1):
-        return
-    if kind == "raise":
+    when = rest.removesuffix(":raise")
+    if at:
+        if str(place) != when:
+            return
+    else:
+        _passed[name] = _passed.get(name, 0) + 1
+        if _passed[name] != int(when or 1):
+            return
+    if rest.endswith(":raise"):
         raise Failpoint(name)
     os.kill(os.getpid(), signal.SIGKILL)

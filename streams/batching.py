@@ -3,8 +3,8 @@
 Stock Faust spends about 80 µs per record before user code (four asyncio tasks each). Here membership, assignment and
 flow control stay Faust's, and one event carries a `Batch`, which numpy decodes and folds at once. Three traps of Faust
 0.15.3 are closed: `_new_offset` never commits again after a first fetch of one record, the wait for records sleeps a
-whole second when buffers are full, and acknowledged offsets may pass records that were skipped after a rebalance; so what is
-committed is only ever what the application says is done (`Committable`).
+whole second when buffers are full, and acknowledged offsets may pass records that were skipped after a rebalance; so
+what is committed is only ever what the application says is done (`Committable`).
 """
 
 from __future__ import annotations

@@ -17,9 +17,6 @@ import numpy.typing as npt
 from schemas.codec import MARKER, PREFIX_BYTES, NotDecodable, record_schema
 from schemas.figure import HEAD, Figure
 
-Int64s = npt.NDArray[np.int64]
-Int32s = npt.NDArray[np.int32]
-
 BODY = PREFIX_BYTES + HEAD.itemsize
 """Where the page's identity begins in an encoded figure."""
 FIGURE_PREFIX: bytes = MARKER + record_schema("figure")[1]

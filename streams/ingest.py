@@ -52,6 +52,7 @@ NEXT_OFFSET = Gauge("chungsuc_next_offset", "Offset below which all is done and 
 
 _STATES = {Kind.REPORT: State.REPORT, Kind.NIL: State.NIL, Kind.WITHDRAWAL: State.WITHDRAWAL}
 _SAVE_EVERY_S = 5.0
+_SHOWN_LETTERS = 200
 
 
 def figure_of(admitted: Admitted, catalogue: Catalogue, epoch: int, received: Received) -> Figure:
@@ -195,7 +196,7 @@ class Ingest:
                 return None
         if source in self._quarantined:
             return None
-        failpoint("ingest.decide")
+        failpoint("ingest.decide", source)
         received = Received(record.key, record.value, headers, source, Millis(record.timestamp), self._partitions)
         announcement = self._announcements[partition].in_force_at(record.offset)
         if announcement is None:
@@ -268,18 +269,23 @@ class Ingest:
             self._saved_at[partition] = now
 
 
+def _shown(text: str | bytes | None) -> str:
+    """A text of a rejected record as its receipt tells it: cut, so that the receipt fits whatever the record held."""
+    whole = text.decode("utf-8", "replace") if isinstance(text, bytes) else text or ""
+    return whole[:_SHOWN_LETTERS]
+
+
 def _rejection_receipt(received: Received, rejection: Rejection) -> Receipt:
     report = rejection.report
     header = report.header if report else None
-    named = dict(received.headers)
     return Receipt(
-        unit=header.unit if header else (received.key or b"").decode("utf-8", "replace"),
-        line=header.line if header else "",
+        unit=_shown(header.unit if header else received.key),
+        line=_shown(header.line if header else None),
         form=report.form if report else "",
-        period=header.period if header else "",
-        entered_by=(header.entered_by or "") if header else "",
+        period=_shown(header.period if header else None),
+        entered_by=_shown(header.entered_by if header else None),
         revision=header.revision if header and 0 <= header.revision < 2**63 else Revision(-1),
-        kid=named.get("kid", b"").decode("utf-8", "replace"),
+        kid=_shown(dict(received.headers).get("kid")),
         digest=Digest(bytes(32)),
         source=received.source,
         outcome=Outcome.REJECTED,

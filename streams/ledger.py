@@ -22,7 +22,8 @@ from schemas.form import Form, FormId
 from schemas.period import parse_period
 from schemas.report import Scope
 from schemas.unit import LineName, UnitCode
-from streams.columns import Columns, Int32s, Int64s, read_page, read_slot, sized, slot_bytes, write_figures
+from streams.arrays import Int32s, Int64s
+from streams.columns import Columns, read_page, read_slot, sized, slot_bytes, write_figures
 from streams.page import Page, PageError, Receiver
 
 FOLD_VERSION = 1

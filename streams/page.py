@@ -19,9 +19,9 @@ import numpy.typing as npt
 from schemas.figure import ABSENT, FigureKind, Slot, State
 from schemas.form import AcrossUnits, Form
 from schemas.unit import Unit, UnitCode
-from streams.columns import Int32s, Int64s, dims_bytes, read_dims
-
-Bools = npt.NDArray[np.bool_]
+from streams.arrays import Bools, Int32s, Int64s, add_rows, grown, spread
+from streams.columns import dims_bytes, read_dims
+from streams.judgment import NOTHING, judged
 
 CHILD = np.dtype(
     [
@@ -48,9 +48,6 @@ CHILD = np.dtype(
     ]
 )
 """What a page keeps of one slot. `start` and `count`: its table's rows in the heap; `twin`: the unit's other slot."""
-
-NOTHING, ACCEPTED, DUPLICATE, SUPERSEDED, CONFLICT = -1, 0, 1, 2, 3
-"""Outcomes as numbers, in the order of `Outcome`; NOTHING for a total and for a redelivery."""
 
 _REPEATED_DIMS = 100_000
 
@@ -124,7 +121,7 @@ class Page:
     def known_rows(self, slot_ids: Int32s) -> Int32s:
         """The child row of each slot, -1 where the page has none yet."""
         if len(slot_ids) and (top := int(slot_ids.max())) >= len(self.row_of_slot):
-            self.row_of_slot = _grown(self.row_of_slot, top + 1, -1)
+            self.row_of_slot = grown(self.row_of_slot, top + 1, -1)
         return self.row_of_slot[slot_ids]
 
     def add_children(
@@ -133,7 +130,7 @@ class Page:
         """Give new slots their rows. `twin_slots`: the slot id of the unit's other slot, -1 where it has none."""
         first, last = self.size, self.size + len(slot_ids)
         if last > len(self.children):
-            self.children = _grown(self.children, last)
+            self.children = grown(self.children, last)
         new = self.children[first:last]
         new[:] = np.zeros(len(slot_ids), CHILD)
         new["slot_id"], new["slot"], new["receiver"], new["twin"] = slot_ids, slots, receivers, -1
@@ -152,10 +149,10 @@ class Page:
         number = self.receiver_numbers[receiver.unit.code] = len(self.receivers)
         self.receivers.append(receiver)
         if number >= len(self.version):
-            self.coverage = _grown(self.coverage, number + 1)
-            self.version = _grown(self.version, number + 1, ABSENT)
-            self.acknowledged = _grown(self.acknowledged, number + 1, ABSENT)
-            self.epoch = _grown(self.epoch, number + 1)
+            self.coverage = grown(self.coverage, number + 1)
+            self.version = grown(self.version, number + 1, ABSENT)
+            self.acknowledged = grown(self.acknowledged, number + 1, ABSENT)
+            self.epoch = grown(self.epoch, number + 1)
         self._make_total_room()
         return number
 
@@ -217,8 +214,8 @@ class Page:
                 setattr(self, name, new.reshape(held * room, -1))
             self._row_room = room
         if needed > len(self._total_cells):
-            self._total_cells = _grown(self._total_cells, needed)
-            self._total_given = _grown(self._total_given, needed)
+            self._total_cells = grown(self._total_cells, needed)
+            self._total_given = grown(self._total_given, needed)
 
     # Fold
 
@@ -264,7 +261,7 @@ class Page:
         new = heads[chosen]
         row = rows[chosen]
         old = self.children[row]
-        wins, outcome = _judged(new, old)
+        wins, outcome = judged(new, old)
         outcomes[chosen] = outcome
         highest[chosen] = np.where(old["present"], np.maximum(new["revision"], old["revision"]), new["revision"])
         winners = np.flatnonzero(wins)
@@ -301,7 +298,7 @@ class Page:
         place[moved] = (ends - grown)[moved]
         self._make_heap_room(int(ends[-1]))
         self._heap_size = int(ends[-1])
-        source, target = _spread(starts, counts), _spread(place, counts)
+        source, target = spread(starts, counts), spread(place, counts)
         self._heap_cells[target] = tables.cells[source]
         self._heap_given[target] = tables.given[source]
         self._heap_rows[target] = tables.rows[source]
@@ -329,7 +326,7 @@ class Page:
     def _share(self, rows: Int32s) -> tuple[Int64s, Int64s, Int32s, Int64s, Int64s]:
         """What counted children give: (total row, cells, given) of each table row; (receiver, coverage) of each."""
         held = self.children[rows]
-        places = _spread(held["start"], held["count"])
+        places = spread(held["start"], held["count"])
         receivers = held["receiver"].astype(np.int64)
         target = np.repeat(receivers, held["count"]) * self._row_room + self._heap_rows[places]
         coverage = np.stack([held["reported"], held["nil"], held["entered"]], axis=1).astype(np.int64)
@@ -337,16 +334,16 @@ class Page:
 
     def _move(self, share: tuple[Int64s, Int64s, Int32s, Int64s, Int64s], sign: int) -> None:
         target, cells, given, receivers, coverage = share
-        _add_rows(self._total_cells, target, cells, sign)
+        add_rows(self._total_cells, target, cells, sign)
         if self.optionals:
-            _add_rows(self._total_given, target, given, sign)
-        _add_rows(self.coverage, receivers, coverage, sign)
+            add_rows(self._total_given, target, given, sign)
+        add_rows(self.coverage, receivers, coverage, sign)
 
     def _make_heap_room(self, size: int) -> None:
         if size > len(self._heap_rows):
-            self._heap_cells = _grown(self._heap_cells, size)
-            self._heap_given = _grown(self._heap_given, size)
-            self._heap_rows = _grown(self._heap_rows, size)
+            self._heap_cells = grown(self._heap_cells, size)
+            self._heap_given = grown(self._heap_given, size)
+            self._heap_rows = grown(self._heap_rows, size)
 
     # Totals
 
@@ -391,7 +388,7 @@ class Page:
     def state(self) -> dict[str, Any]:
         """All that `from_state` needs, as arrays and plain values; totals are left out, they follow from the rest."""
         held = self.children[: self.size].copy()
-        places = _spread(held["start"], held["count"])
+        places = spread(held["start"], held["count"])
         held["start"] = np.cumsum(held["count"]) - held["count"]
         receivers = len(self.receivers)
         return {
@@ -412,7 +409,7 @@ class Page:
         for receiver in receivers:
             self.add_receiver(receiver)
         children = state["children"]
-        self.children = _grown(children.copy(), max(64, len(children)))
+        self.children = grown(children.copy(), max(64, len(children)))
         self.size = len(children)
         self._heap_cells, self._heap_given = state["cells"].copy(), state["given"].copy()
         self._heap_rows = state["rows"].copy()
@@ -429,70 +426,8 @@ class Page:
         live = int(self.children["count"][: self.size].sum())
         if self._heap_size > 2 * live + 4096:
             held = self.children[: self.size]
-            places = _spread(held["start"], held["count"])
+            places = spread(held["start"], held["count"])
             self._heap_cells, self._heap_given = self._heap_cells[places], self._heap_given[places]
             self._heap_rows = self._heap_rows[places]
             held["start"] = np.cumsum(held["count"]) - held["count"]
             self._heap_size = live
-
-
-def _judged(new: npt.NDArray[np.void], old: npt.NDArray[np.void]) -> tuple[Bools, Int32s]:
-    """Which contributions take precedence over what their slots hold, and the outcome of each report.
-
-    `schemas.precedence` for arrays; a property test holds the two together.
-    """
-    present = old["present"]
-    is_total = old["slot"] == Slot.TOTAL
-    same_source = (
-        present & (new["source_offset"] == old["source_offset"]) & (new["source_partition"] == old["source_partition"])
-    )
-    earlier = (new["source_partition"] < old["source_partition"]) | (
-        (new["source_partition"] == old["source_partition"]) & (new["source_offset"] < old["source_offset"])
-    )
-    same_revision = new["revision"] == old["revision"]
-    higher = ~present | (new["revision"] > old["revision"]) | (same_revision & earlier)
-    newer = (
-        ~present | (new["epoch"] > old["epoch"]) | ((new["epoch"] == old["epoch"]) & (new["version"] > old["version"]))
-    )
-    outcome = np.where(higher, ACCEPTED, np.where(same_revision, CONFLICT, SUPERSEDED)).astype(np.int32)
-    rivals = np.flatnonzero(present & same_revision & ~same_source & ~is_total)
-    if len(rivals):
-        equal = new["digest"][rivals] == old["digest"][rivals]
-        outcome[rivals[equal]] = DUPLICATE
-    outcome[is_total | same_source] = NOTHING
-    return np.where(is_total, newer, higher & ~same_source), outcome
-
-
-def _spread(starts: Int64s, counts: Int32s) -> Int64s:
-    """Every index in [start, start + count) of each pair, in order."""
-    total = int(counts.sum())
-    if total == len(starts) and (counts == 1).all():
-        return starts.astype(np.int64)
-    before = np.cumsum(counts) - counts
-    return np.repeat(starts.astype(np.int64) - before, counts) + np.arange(total)
-
-
-def _add_rows(target: npt.NDArray[Any], rows: Int64s, cells: npt.NDArray[Any], sign: int) -> None:
-    """target[rows] += sign * cells, where rows may repeat: sorted sums, several times faster than `np.add.at`."""
-    if not len(rows):
-        return
-    order = np.argsort(rows, kind="stable")
-    ordered = rows[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    sums = np.add.reduceat(cells[order], starts, axis=0)
-    if sign > 0:
-        target[ordered[starts]] += sums
-    else:
-        target[ordered[starts]] -= sums
-
-
-def _grown(array: Any, needed: int, fill: int = 0) -> Any:
-    """A copy with room for at least `needed` rows, at least half as many again as before."""
-    room = max(needed, len(array) + len(array) // 2, 16)
-    grown = (
-        np.zeros((room, *array.shape[1:]), array.dtype)
-        if not fill
-        else np.full((room, *array.shape[1:]), fill, array.dtype)
-    )
-    grown[: len(array)] = array
-    return grown

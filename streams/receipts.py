@@ -16,7 +16,8 @@ from schemas.figure import State
 from schemas.form import Check, CheckLevel, Form
 from schemas.receipt import HEAD
 from schemas.topics import partition_of
-from streams.columns import Columns, Int64s, read_slot, string, varint
+from streams.arrays import Int64s
+from streams.columns import Columns, read_slot, string, varint
 from streams.ledger import Folded, Ledger
 
 PREFIX: bytes = MARKER + record_schema("receipts")[1]

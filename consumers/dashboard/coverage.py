@@ -74,7 +74,7 @@ def covered(units: Units, unit: UnitCode, found: Sequence[tuple[Period, Coverage
     names = [Missing(missed, _when(periods, len(found)) if several else "") for missed, periods in absent.values()]
     return Covered(
         counts, reported, sum(c.nil for _, c in found), sum(c.entered for _, c in found),
-        max(0, counts.there - reported), max((c.newest_accepted or -1 for _, c in found), default=-1),
+        max(0, counts.there - reported), max((c.newest_accepted for _, c in found if c.newest_accepted is not None), default=None),
         tuple(names[:NAMED]), max(0, len(names) - NAMED), below,
     )  # fmt: skip
 

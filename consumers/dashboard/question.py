@@ -186,8 +186,8 @@ def as_of_text(value: Millis) -> str:
 
 def unknown_unit(code: str) -> Refusal:
     """No unit ever bore this code."""
-    return Refusal(404, f"Không có đơn vị nào mang mã “{code}”", "Hãy kiểm tra mã, hoặc tìm đơn vị theo tên ở trang đầu.",
-                   [("Tìm đơn vị", "/")])  # fmt: skip
+    advice = "Hãy kiểm tra mã, hoặc tìm đơn vị theo tên ở trang đầu."
+    return Refusal(404, f"Không có đơn vị nào mang mã “{code}”", advice, [("Tìm đơn vị", "/")])
 
 
 def unknown_form(catalogue: Catalogue, form: str, question: Question | None = None) -> Refusal:

@@ -6,7 +6,7 @@ A view is a value without a clock: two equal views are the same page.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from consumers.dashboard import words
@@ -82,13 +82,14 @@ class UnitView:
 
 def unit_view(model: ReadModel, catalogue: Catalogue, subject: Subject) -> UnitView:
     """Ask everything the page shows. Raises ReadModelError."""
-    question, unit, form = subject.question, subject.unit, subject.form
+    answer = model.figures(subject.query())
+    subject = replace(subject, form=answer.form)
+    question, unit, form, rows = subject.question, subject.unit, subject.form, answer.rows
     leaf = not catalogue.units.has_children(unit.code, subject.last)
-    rows = model.figures(subject.query()).rows
     summed = subject.single is None
     found = _coverage(model, subject)
     cover = None if found is None else covered(catalogue.units, unit.code, found)
-    below, total = ((), None) if leaf else _below(model, catalogue, subject, cover)
+    below, total = ((), None) if leaf else _below(model, catalogue, subject, cover, rows)
     newest = cover.newest if cover else None
     return UnitView(
         subject, words.level(unit.level), words.days(subject.first, subject.last), _superiors(catalogue, subject),
@@ -119,7 +120,7 @@ def _coverage(model: ReadModel, subject: Subject) -> list[tuple[Period, Coverage
 
 
 def _below(
-    model: ReadModel, catalogue: Catalogue, subject: Subject, cover: Covered | None
+    model: ReadModel, catalogue: Catalogue, subject: Subject, cover: Covered | None, total: Sequence[FigureRow]
 ) -> tuple[tuple[Below, ...], tuple[Cell, ...] | None]:
     answer = model.figures(subject.query(children=True))
     by_unit: dict[UnitCode, list[FigureRow]] = {}
@@ -135,7 +136,6 @@ def _below(
     ]
     if own:
         lines.insert(0, _line(catalogue, subject, subject.unit, own, None, own=True))
-    total = model.figures(subject.query()).rows
     reported = total[0].units_reported if total else 0
     summed = subject.single is None
     return tuple(lines), (

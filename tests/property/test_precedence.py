@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from schemas.figure import HEAD, Slot
 from schemas.precedence import Outcome, outcome, rank, stands_before
 from schemas.report import Digest, Offset, Revision, Source
-from streams.page import CHILD, NOTHING, _judged
+from streams.judgment import NOTHING, judged
+from streams.page import CHILD
 
 contributions = st.tuples(
     st.integers(1, 3).map(Revision),
@@ -55,7 +56,7 @@ def test_arrays_judge_as_the_pure_function_does(
     for array, (revision, source, digest) in ((head, new), (child, old)):
         array["revision"], array["digest"] = revision, np.void(digest)
         array["source_partition"], array["source_offset"] = source.partition, source.offset
-    wins, judged = _judged(head, child)
+    wins, found = judged(head, child)
     expected = outcome(*new, *old)
-    assert judged[0] == (NOTHING if expected is None else list(Outcome).index(expected))
+    assert found[0] == (NOTHING if expected is None else list(Outcome).index(expected))
     assert bool(wins[0]) == stands_before(new[0], new[1], old[0], old[1])

@@ -1,0 +1,101 @@
+"""`python -m consumers.dashboard`: the page as a process, on a loopback port.
+
+Ready when it listens and the read model can answer. SIGTERM ends it; open live connections are closed, exit code 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+
+from consumers.dashboard.app import application
+from consumers.dashboard.source import Source, is_there
+from consumers.read_model.database import FILE_NAME, DatabaseRefused
+from schemas.exit import Exit
+from schemas.metrics import READY, serve_metrics
+from schemas.read_model import NotReady
+from schemas.settings import Settings, SettingsError, load_settings
+
+logger = logging.getLogger("chungsuc.page")
+
+_LOOK_EVERY_S = 0.2
+_LAST_REQUESTS_S = 3
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Stands under uvicorn's own handler, which raises the signal once more when it has ended: that one is over."""
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+async def _become_ready(server: uvicorn.Server, source: Source) -> None:
+    while not server.should_exit:
+        try:
+            if server.started and await source.ask(is_there):
+                READY.set(1)
+                logger.info("ready")
+                return
+        except NotReady:
+            pass
+        except DatabaseRefused:
+            server.should_exit = True
+            raise
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _serve(settings: Settings) -> None:
+    source = Source(settings.data / FILE_NAME)
+    with _listen(settings.page_port) as listener:
+        logger.info("page at http://127.0.0.1:%d", listener.getsockname()[1])
+        server = uvicorn.Server(uvicorn.Config(
+            application(source), log_config=None, access_log=False, lifespan="off", server_header=False,
+            timeout_graceful_shutdown=_LAST_REQUESTS_S,
+        ))  # fmt: skip
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_become_ready(server, source))
+                tasks.create_task(server.serve(sockets=[listener]))
+        finally:
+            source.close()
+
+
+def main() -> int:
+    """Run until SIGTERM. Returns the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        settings = load_settings()
+        for wanted in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(wanted, _stop)
+        serve_metrics(settings.metrics_port)
+        asyncio.run(_serve(settings))
+    except SettingsError as error:
+        logger.error("stopped for good: %s", error)
+        return Exit.REFUSED
+    except OSError as error:
+        logger.error("can't listen: %s", error)
+        return Exit.UNREACHABLE
+    except* DatabaseRefused as group:
+        logger.error("stopped for good: %s", group.exceptions[0])
+        return Exit.REFUSED
+    return Exit.FINE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Figures and units for machines: the contract's lines as CSV or JSON, and who a unit is.
+
+The parameters are those of `chungsuc figures`; what the page shows has a link here that gives the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from consumers.dashboard.question import (
+    Question,
+    Refusal,
+    read_axis,
+    read_day,
+    read_moment,
+    unknown_form,
+    unknown_unit,
+)
+from consumers.export import Layout, as_text, figure_lines, moment
+from schemas.form import FormId
+from schemas.period import PeriodError, parse_period
+from schemas.read_model import Coverage, FigureQuery, ReadModel, RowKind
+from schemas.report import Millis
+from schemas.unit import Unit, UnitCode
+
+_YES = ("1", "true", "yes")
+_MEDIA = {Layout.CSV: "text/csv; charset=utf-8", Layout.JSON: "application/json"}
+
+
+def figures_answer(model: ReadModel, given: Mapping[str, str]) -> Response:
+    """Contract 8. Raises Refusal."""
+    unit, form = given.get("unit", ""), given.get("form", "")
+    if not unit or not form:
+        raise Refusal(400, "Thiếu unit hoặc form", "Ví dụ: /api/figures?unit=106&form=vaccination-daily&format=csv")
+    catalogue = model.catalogue()
+    if unit not in catalogue.units:
+        raise unknown_unit(unit)
+    if all(known.id != form for known in catalogue.forms):
+        raise unknown_form(catalogue, form)
+    Question.read(unit, given)  # the bounds of days
+    try:
+        layout, kind = Layout(given.get("format") or "json"), RowKind(given.get("kind") or "total")
+        media = _MEDIA[layout]
+    except (ValueError, KeyError) as error:
+        raise Refusal(400, "format hoặc kind không hợp lệ", "format: csv, json; kind: total, own.") from error
+    query = FigureQuery(
+        UnitCode(unit), FormId(form), read_day(given, "from"), read_day(given, "to"), kind,
+        given.get("sum") in _YES, given.get("children") in _YES, read_moment(given), read_axis(given),
+    )  # fmt: skip
+    text = as_text(figure_lines(model.figures(query)), layout)
+    headers = {}
+    if layout is Layout.CSV:
+        days = "_".join(given[name] for name in ("from", "to") if given.get(name))
+        headers["Content-Disposition"] = (
+            f'attachment; filename="{_plain("_".join(filter(None, (form, unit, days))))}.csv"'
+        )
+    return Response(text, media_type=media, headers=headers)
+
+
+def unit_answer(model: ReadModel, code: str, given: Mapping[str, str]) -> Response:
+    """Who a unit is on a day, by default the newest it is in force on. Raises Refusal."""
+    catalogue = model.catalogue()
+    versions = catalogue.units.versions(UnitCode(code))
+    if not versions:
+        raise unknown_unit(code)
+    day = read_day(given, "day")
+    unit = versions[-1] if day is None else catalogue.units.unit(UnitCode(code), day)
+    if unit is None:
+        raise unknown_unit(code)
+    day = min(day or unit.valid_to, unit.valid_to)
+    superiors: list[UnitCode] = []
+    above = catalogue.units.superior(unit.code, day)
+    while above is not None:
+        superiors.append(above)
+        above = catalogue.units.superior(above, day)
+    found: dict[str, Any] = {
+        **_unit(unit),
+        "superiors": [_named(catalogue.units.unit(one, day), one) for one in superiors],
+        "children": [_named(catalogue.units.unit(one, day), one) for one in catalogue.units.children(unit.code, day)],
+    }
+    if given.get("form") and given.get("period"):
+        try:
+            period = parse_period(given["period"]).text
+        except PeriodError as error:
+            raise Refusal(400, f"“{given['period']}” không phải là một kỳ", "Hãy viết kỳ như 2021-12-13.") from error
+        if all(known.id != given["form"] for known in catalogue.forms):
+            raise unknown_form(catalogue, given["form"])
+        found["coverage"] = _coverage(
+            model.coverage(unit.code, FormId(given["form"]), period, as_of=read_moment(given), axis=read_axis(given))
+        )
+    return JSONResponse(found)
+
+
+def _unit(unit: Unit) -> dict[str, Any]:
+    return {"code": unit.code, "name": unit.name, "level": unit.level, "kind": unit.kind.value,
+            "valid_from": unit.valid_from.isoformat(), "valid_to": unit.valid_to.isoformat()}  # fmt: skip
+
+
+def _named(unit: Unit | None, code: str) -> dict[str, str]:
+    return {"code": code, "name": unit.name if unit else code}
+
+
+def _coverage(coverage: Coverage) -> dict[str, Any]:
+    return {
+        "form": coverage.form,
+        "period": coverage.period,
+        "reported": coverage.reported,
+        "nil": coverage.nil,
+        "entered": coverage.entered,
+        "expected": len(coverage.expected),
+        "missing": [_named(unit, unit.code) for unit in coverage.missing],
+        "first_accepted": _time(coverage.first_accepted),
+        "newest_accepted": _time(coverage.newest_accepted),
+        "version": coverage.version,
+    }
+
+
+def _time(value: Millis | None) -> str | None:
+    return None if value is None else moment(value)
+
+
+def _plain(name: str) -> str:
+    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in name)

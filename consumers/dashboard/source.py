@@ -1,0 +1,97 @@
+"""The read model as the page's requests ask it: opened when it is there, one question at a time, off the event loop.
+
+A connection answers one question at a time, so a lock stands before it; requests wait in threads, never in the loop
+that keeps everybody's live connection.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from starlette.concurrency import run_in_threadpool
+
+from consumers.dashboard.question import Question, Subject, resolve
+from consumers.read_model.reader import SqliteReadModel
+from schemas.read_model import NotReady, ReadModel, ReadModelError, RowKind, StoredOffset
+from schemas.topics import ACTS, FIGURES
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+NOTICE_FILE = "notice.txt"
+"""One line in the data folder that every page shows, such as that all figures are synthetic."""
+_NOTICE_LENGTH = 300
+
+
+class Source:
+    """Gives the one read model of a data folder to one caller after another."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._model: ReadModel | None = None
+
+    async def ask(self, question: Callable[Concatenate[ReadModel, P], T], *args: P.args, **named: P.kwargs) -> T:
+        """The answer of `question(model, …)`, worked out in a thread. Raises ReadModelError, NotReady among them."""
+        return await run_in_threadpool(self.ask_now, question, *args, **named)
+
+    def ask_now(self, question: Callable[Concatenate[ReadModel, P], T], *args: P.args, **named: P.kwargs) -> T:
+        """The same in the caller's own thread."""
+        with self._lock:
+            if self._model is None:
+                self._model = SqliteReadModel(self._path)
+            return question(self._model, *args, **named)
+
+    def notice(self) -> str:
+        """What is to be said on every page, empty where nothing is."""
+        with suppress(FileNotFoundError):
+            return (self._path.parent / NOTICE_FILE).read_text(encoding="utf-8")[:_NOTICE_LENGTH].strip()
+        return ""
+
+    def close(self) -> None:
+        """Give the database back."""
+        with self._lock:
+            if self._model is not None:
+                self._model.close()
+                self._model = None
+
+
+def resolved(model: ReadModel, question: Question) -> Subject:
+    """The question with everything filled in. Raises Refusal."""
+    return resolve(model.catalogue(), model.form_periods(), question)
+
+
+def position(model: ReadModel) -> tuple[StoredOffset, ...]:
+    """How far everything that a page can show has been stored. Unchanged: no page has changed."""
+    return tuple(offset for offset in model.freshness() if offset.topic in (FIGURES, ACTS))
+
+
+def version(model: ReadModel, question: Question) -> str:
+    """A short text that changes when what the page of a question shows may have changed.
+
+    A total's version changes with every contribution at any depth, so a unit's own lines are enough; a leaf has no
+    version, its lines and the number of its revisions stand in.
+    """
+    subject = resolved(model, question)
+    seen: list[object] = [model.figures(subject.query()).rows, model.figures(subject.query(kind=RowKind.OWN)).rows,
+                          subject.periods, subject.previous, subject.following, subject.newest]  # fmt: skip
+    if subject.single is not None:
+        seen.append(len(model.history(subject.unit.code, subject.form.id, subject.single)))
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
+
+def is_there(model: ReadModel) -> bool:
+    """Whether questions can be answered: a catalogue has been read."""
+    try:
+        model.catalogue()
+    except NotReady:
+        return False
+    return True
+
+
+__all__ = ["NOTICE_FILE", "ReadModelError", "Source", "is_there", "position", "resolved", "version"]
