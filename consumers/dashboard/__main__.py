@@ -67,10 +67,10 @@ async def _serve(settings: Settings) -> None:
             application(source), log_config=None, access_log=False, lifespan="off", server_header=False,
             timeout_graceful_shutdown=_LAST_REQUESTS_S,
         ))  # fmt: skip
+        becoming_ready = asyncio.create_task(_become_ready(server, source))
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_become_ready(server, source))
-                tasks.create_task(server.serve(sockets=[listener]))
+            await server.serve(sockets=[listener])
+            await becoming_ready
         finally:
             source.close()
 
@@ -85,15 +85,15 @@ def main() -> int:
             signal.signal(wanted, _stop)
         serve_metrics(settings.metrics_port)
         asyncio.run(_serve(settings))
-    except SettingsError as error:
+    except (SettingsError, DatabaseRefused) as error:
         logger.error("stopped for good: %s", error)
         return Exit.REFUSED
     except OSError as error:
         logger.error("can't listen: %s", error)
         return Exit.UNREACHABLE
-    except* DatabaseRefused as group:
-        logger.error("stopped for good: %s", group.exceptions[0])
-        return Exit.REFUSED
+    except Exception:
+        logger.exception("a bug")
+        return Exit.BUG
     return Exit.FINE
 
 

@@ -5,7 +5,7 @@
 | `/` | forms with their newest period, roots, search by name (`q`) |
 | `/units/{code}` | figures of a unit: `form`, `from`, `to`, `as_of`, `axis` |
 | `/events` | server-sent events: the version of what a page shows; `unit` and the page's parameters |
-| `/api/figures` | contract 8 as CSV or JSON: `unit`, `form`, `from`, `to`, `sum`, `children`, `kind`, `as_of`, `axis`, `format` |
+| `/api/figures` | contract 8 by its parameters: `unit`, `form`, `from`, `to`, `sum`, `kind`, …, `format` csv or json |
 | `/api/units/{code}` | a unit, its superiors and children; with `form` and `period` also its coverage |
 | `/healthz` | 200 when questions can be answered |
 """

@@ -72,9 +72,10 @@ def covered(units: Units, unit: UnitCode, found: Sequence[tuple[Period, Coverage
     reported = sum(coverage.reported for _, coverage in found)
     several = len(found) > 1
     names = [Missing(missed, _when(periods, len(found)) if several else "") for missed, periods in absent.values()]
+    accepted = [coverage.newest_accepted for _, coverage in found if coverage.newest_accepted is not None]
     return Covered(
         counts, reported, sum(c.nil for _, c in found), sum(c.entered for _, c in found),
-        max(0, counts.there - reported), max((c.newest_accepted for _, c in found if c.newest_accepted is not None), default=None),
+        max(0, counts.there - reported), max(accepted, default=None),
         tuple(names[:NAMED]), max(0, len(names) - NAMED), below,
     )  # fmt: skip
 

@@ -38,7 +38,7 @@ class Source:
 
     async def ask(self, question: Callable[Concatenate[ReadModel, P], T], *args: P.args, **named: P.kwargs) -> T:
         """The answer of `question(model, …)`, worked out in a thread. Raises ReadModelError, NotReady among them."""
-        return await run_in_threadpool(self.ask_now, question, *args, **named)
+        return await run_in_threadpool(lambda: self.ask_now(question, *args, **named))
 
     def ask_now(self, question: Callable[Concatenate[ReadModel, P], T], *args: P.args, **named: P.kwargs) -> T:
         """The same in the caller's own thread."""
