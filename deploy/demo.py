@@ -181,7 +181,8 @@ def run(data: Path, *, port_base: int | None, wait: bool) -> int:
             differing = show_expected(model)
         print(f"took {time.monotonic() - started:.1f} s")
         if wait:
-            print(f"The page of Tam Đường: {stack.page}/units/{DISTRICT}   (Ctrl-C stops everything)", flush=True)
+            address = f"{stack.page}/units/{DISTRICT}?form={FORMS[0]}&from={MONDAY}&to={SUNDAY}"
+            print(f"The page of Tam Đường: {address}\nCtrl-C stops everything.", flush=True)
             _until_stopped()
     return Exit.FAILED if differing else Exit.FINE
 

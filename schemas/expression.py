@@ -50,6 +50,25 @@ class Expression:
 
 
 def _check(node: ast.expr, text: str) -> None:
+    """A statement: comparisons joined by `and`, `or`, `not`.
+
+    Truth values are kept out of arithmetic: two of them add up to 2 as integers and to True as arrays.
+    """
+    match node:
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            _check(operand, text)
+        case ast.BoolOp(values=values):
+            for part in values:
+                _check(part, text)
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
+            _check_number(left, text)
+            _check_number(right, text)
+        case _:
+            raise ExpressionError(f"rule {text!r}: {ast.unparse(node)!r} is not a comparison of the grammar of checks")
+
+
+def _check_number(node: ast.expr, text: str) -> None:
+    """Integer arithmetic over measures."""
     match node:
         case ast.Name():
             return
@@ -59,17 +78,12 @@ def _check(node: ast.expr, text: str) -> None:
             # Two measures of 10^12 multiplied would overflow int64, and arrays would decide unlike integers.
             raise ExpressionError(f"rule {text!r}: {ast.unparse(node)!r} multiplies two measures")
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-            parts = [left, right]
-        case ast.UnaryOp(op=ast.USub() | ast.Not(), operand=operand):
-            parts = [operand]
-        case ast.BoolOp(values=values):
-            parts = list(values)
-        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
-            parts = [left, right]
+            _check_number(left, text)
+            _check_number(right, text)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            _check_number(operand, text)
         case _:
             raise ExpressionError(f"rule {text!r}: {ast.unparse(node)!r} is not in the grammar of checks")
-    for part in parts:
-        _check(part, text)
 
 
 def _constant(node: ast.expr) -> bool:

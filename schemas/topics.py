@@ -54,6 +54,8 @@ def topic_config(topic: Topic, replication: int) -> Mapping[str, str]:
         "max.message.bytes": str(topic.max_message_bytes),
         "retention.ms": str(topic.retention_ms),
         "retention.bytes": "-1",
+        # Else the broker measures what came packed: 10 MB of zeros would get in, and never fit into `rejected`.
+        "compression.type": "uncompressed",
     }
     if replication == 1 and topic.flushed:
         config["flush.messages"] = "1"

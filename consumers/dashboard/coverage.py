@@ -5,7 +5,7 @@ Until regimes exist the units expected are those without children on a period's 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from consumers.dashboard import words
@@ -14,15 +14,16 @@ from schemas.read_model import Coverage
 from schemas.report import Millis
 from schemas.unit import UBND, Unit, UnitCode, UnitId, Units
 
-NAMED = 60
+NAMED = 200
 """So many missing units are named; a nation's 10,603 would make the page unreadable, and each level names its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A unit that has not reported; `when`: on which days, where several are shown."""
+    """A unit that has not reported; `under`: the child that it is, or is below; `when`: on which days."""
 
     unit: Unit
+    under: UnitCode | None
     when: str = ""
 
 
@@ -62,16 +63,22 @@ class Covered:
 def covered(units: Units, unit: UnitCode, found: Sequence[tuple[Period, Coverage]]) -> Covered:
     """Coverage of a unit over one or more periods, together and by child."""
     counts, below = Counts(), dict[UnitCode, Counts]()
-    absent: dict[UnitId, tuple[Unit, list[Period]]] = {}
+    absent: dict[UnitId, tuple[Unit, UnitCode | None, list[Period]]] = {}
     for period, coverage in found:
         counts = counts.plus(len(coverage.expected), len(coverage.missing))
+        child_of = _ChildOf(units, unit, period)
+        for owing in coverage.expected:
+            if (child := child_of(owing.code)) is not None:
+                below[child] = below.get(child, Counts()).plus(1, 0)
         for missed in coverage.missing:
-            absent.setdefault(missed.id, (missed, []))[1].append(period)
-        for child, more in _by_child(units, unit, period, coverage).items():
-            below[child] = below.get(child, Counts()).plus(more.expected, more.missing)
+            if (child := child_of(missed.code)) is not None:
+                below[child] = below[child].plus(0, 1)
+            absent.setdefault(missed.id, (missed, child, []))[2].append(period)
     reported = sum(coverage.reported for _, coverage in found)
-    several = len(found) > 1
-    names = [Missing(missed, _when(periods, len(found)) if several else "") for missed, periods in absent.values()]
+    names = [
+        Missing(missed, child, _when(periods, len(found)) if len(found) > 1 else "")
+        for missed, child, periods in absent.values()
+    ]
     accepted = [coverage.newest_accepted for _, coverage in found if coverage.newest_accepted is not None]
     return Covered(
         counts, reported, sum(c.nil for _, c in found), sum(c.entered for _, c in found),
@@ -86,21 +93,17 @@ def _when(periods: Sequence[Period], of: int) -> str:
     return ", ".join(words.period(period) for period in periods)
 
 
-def _by_child(units: Units, top: UnitCode, period: Period, coverage: Coverage) -> dict[UnitCode, Counts]:
-    found: dict[UnitCode, Counts] = {}
-    remembered: dict[UnitCode, UnitCode | None] = {}
+class _ChildOf:
+    """Which child of a unit another one is, or is below, on a period's last day; None for the unit itself."""
 
-    def child_of(code: UnitCode) -> UnitCode | None:
-        if code not in remembered:
-            above = units.superior(code, period.last_day, UBND)
-            remembered[code] = code if above == top else None if above is None else child_of(above)
-        return remembered[code]
+    def __init__(self, units: Units, top: UnitCode, period: Period) -> None:
+        self._units = units
+        self._top = top
+        self._period = period
+        self._known: dict[UnitCode, UnitCode | None] = {top: None}
 
-    def count(among: Iterable[Unit], expected: int, missing: int) -> None:
-        for unit in among:
-            if unit.code != top and (child := child_of(unit.code)) is not None:
-                found[child] = found.get(child, Counts()).plus(expected, missing)
-
-    count(coverage.expected, 1, 0)
-    count(coverage.missing, 0, 1)
-    return found
+    def __call__(self, code: UnitCode) -> UnitCode | None:
+        if code not in self._known:
+            above = self._units.superior(code, self._period.last_day, UBND)
+            self._known[code] = code if above == self._top else None if above is None else self(above)
+        return self._known[code]

@@ -29,6 +29,7 @@ class Root:
     """A unit without a superior: its forms, and the units right below it; `having`: those with figures."""
 
     name: str
+    address: str
     forms: tuple[Newest, ...]
     having: tuple[Link, ...]
     others: tuple[Link, ...]
@@ -82,7 +83,7 @@ def _root(model: ReadModel, catalogue: Catalogue, having: tuple[FormPeriods, ...
     forms.sort(key=lambda form: (form.newest is None, form.label))
     children = [unit for code in catalogue.units.children(root.code, day) if (unit := catalogue.units.unit(code, day))]
     links = [(unit.code in reporting, Link(unit.name, Question(unit.code).address())) for unit in children]
-    return Root(root.name, tuple(forms), tuple(link for has, link in links if has),
+    return Root(root.name, Question(root.code).address(), tuple(forms), tuple(link for has, link in links if has),
                 tuple(link for has, link in links if not has))  # fmt: skip
 
 

@@ -32,6 +32,14 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingUnits:
+    """Units that have not reported, by name: those below one child, or (`under` None) the children themselves."""
+
+    under: Link | None
+    units: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Below:
     """One line of the drill-down: a child, or the unit's own report (`own`)."""
 
@@ -71,7 +79,7 @@ class UnitView:
     covered: Covered | None
     series: int
     newest_accepted: str
-    missing: tuple[Link, ...]
+    missing: tuple[MissingUnits, ...]
     below: tuple[Below, ...]
     below_total: tuple[Cell, ...] | None
     sent: tuple[Sent, ...]
@@ -97,8 +105,7 @@ def unit_view(model: ReadModel, catalogue: Catalogue, subject: Subject) -> UnitV
         _period_link(question, subject.newest), not summed, leaf, head(form),
         figure_table(catalogue, form, rows, leaf=leaf, summed=summed), cover,
         rows[0].units_reported if rows else 0, words.moment(newest) if newest and newest >= 0 else "",
-        tuple(Link(f"{gone.unit.name} ({gone.when})" if gone.when else gone.unit.name,
-                   question.address(unit=gone.unit.code)) for gone in cover.missing) if cover else (),
+        _missing(catalogue, subject, cover) if cover else (),
         below, total, _sent(model, catalogue, subject), "" if question.as_of is None else words.moment(question.as_of),
         _data(subject), _data(subject, children=True),
     )  # fmt: skip
@@ -117,6 +124,20 @@ def _coverage(model: ReadModel, subject: Subject) -> list[tuple[Period, Coverage
                                 axis=question.axis))
         for period in periods
     ]  # fmt: skip
+
+
+def _missing(catalogue: Catalogue, subject: Subject, cover: Covered) -> tuple[MissingUnits, ...]:
+    grouped: dict[UnitCode | None, list[Link]] = {}
+    for gone in cover.missing:
+        under = None if gone.under == gone.unit.code else gone.under
+        name = f"{gone.unit.name} ({gone.when})" if gone.when else gone.unit.name
+        grouped.setdefault(under, []).append(Link(name, subject.question.address(unit=gone.unit.code)))
+    found: list[MissingUnits] = []
+    for code, links in grouped.items():
+        child = None if code is None else catalogue.units.unit(code, subject.last)
+        heading = Link(child.name, subject.question.address(unit=child.code)) if child else None
+        found.append(MissingUnits(heading, tuple(links)))
+    return tuple(found)
 
 
 def _below(

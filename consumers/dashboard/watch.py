@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import anyio
 from prometheus_client import Gauge
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
@@ -22,6 +23,8 @@ WATCHERS = Gauge("chungsuc_page_watchers", "Open pages that are kept up to date.
 LOOK_EVERY_S = 1.0
 SPEAK_EVERY_S = 10.0
 """A page that hears nothing for 25 s says that its connection is lost."""
+_LAST_WORDS_S = 2.0
+"""For a stream to end by itself when the process does; cut off, it would be logged as an error."""
 
 
 class Watch:
@@ -36,7 +39,11 @@ class Watch:
 
     def events(self, question: Question) -> EventSourceResponse:
         """The stream of one page."""
-        return EventSourceResponse(self._stream(question), ping=3600, headers={"Cache-Control": "no-store"})
+        ending = anyio.Event()
+        return EventSourceResponse(
+            self._stream(question, ending), ping=3600, headers={"Cache-Control": "no-store"}, shutdown_event=ending,
+            shutdown_grace_period=_LAST_WORDS_S,
+        )  # fmt: skip
 
     async def version(self, question: Question) -> str:
         """The version of a question now, at most a second old. Raises ReadModelError, Refusal."""
@@ -52,11 +59,11 @@ class Watch:
                 known = self._versions[question] = await self._source.ask(version, question)
             return known
 
-    async def _stream(self, question: Question) -> AsyncIterator[ServerSentEvent]:
+    async def _stream(self, question: Question, ending: anyio.Event) -> AsyncIterator[ServerSentEvent]:
         told, spoke = "", 0.0
         WATCHERS.inc()
         try:
-            while True:
+            while not ending.is_set():
                 try:
                     found = await self.version(question)
                 except (ReadModelError, Refusal):
@@ -64,6 +71,7 @@ class Watch:
                 if found != told or time.monotonic() - spoke >= SPEAK_EVERY_S:
                     told, spoke = found, time.monotonic()
                     yield ServerSentEvent(data=found, event="version", retry=3000)
-                await asyncio.sleep(LOOK_EVERY_S)
+                with anyio.move_on_after(LOOK_EVERY_S):
+                    await ending.wait()
         finally:
             WATCHERS.dec()

@@ -7,6 +7,7 @@ can't mend by starting again (another log, a figure that is none) ends it with R
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import time
@@ -15,7 +16,7 @@ from types import FrameType
 from kafka.errors import KafkaError
 from prometheus_client import Counter, Gauge, Histogram
 
-from consumers.read_model.database import FILE_NAME, DatabaseRefused, open_writer
+from consumers.read_model.database import FILE_NAME, DatabaseGone, DatabaseRefused, OpenFile, open_writer
 from consumers.read_model.store import Applied
 from consumers.read_model.writer import Writer
 from schemas.catalogue import Catalogue
@@ -56,22 +57,29 @@ class Process:
 
     def run(self) -> None:
         """Store until asked to stop. Raises DatabaseRefused, NotDecodable, LogUnreachable, KafkaError."""
-        connection = open_writer(self._settings.data / FILE_NAME)
+        path = self._settings.data / FILE_NAME
+        connection = open_writer(path)
         try:
             writer = Writer(self._settings, connection)
             try:
-                self._store(writer)
+                self._store(writer, OpenFile(path))
+            except DatabaseGone as gone:
+                # Not closed: SQLite would delete by its name what by now may be the new file's write-ahead log.
+                logger.error("%s", gone)
+                logging.shutdown()
+                os._exit(Exit.FAILED)
             finally:
                 writer.close()
         finally:
             connection.close()
 
-    def _store(self, writer: Writer) -> None:
+    def _store(self, writer: Writer, file: OpenFile) -> None:
         self._recall_catalogue(writer)
         ends = writer.ends()
         ready = False
         while not self._stopping:
             applied = writer.step()
+            file.check()
             if applied.records:
                 self._observe(writer, applied, ready=ready)
             if not ready and writer.caught_up(ends):

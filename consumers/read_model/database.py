@@ -64,6 +64,31 @@ class DatabaseRefused(Exception):
     """A database that does not belong to this log or this version; one line that names the way out."""
 
 
+class DatabaseGone(Exception):  # noqa: N818
+    """The file was deleted or replaced under a process that has it open: what is written there reaches nobody."""
+
+
+class OpenFile:
+    """The database file as it was when it was opened, to be asked whether it is still the one that others open."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._identity = self._look()
+        self.check()
+
+    def check(self) -> None:
+        """Raises DatabaseGone."""
+        if self._identity is None or self._look() != self._identity:
+            raise DatabaseGone(f"{self._path} was deleted or replaced: it is made anew from the log")
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+
 def open_writer(path: Path) -> sqlite3.Connection:
     """The database for writing, made where it is missing. Raises DatabaseRefused for another layout.
 

@@ -18,6 +18,7 @@ from schemas.catalogue import RELEASED, Catalogue
 from schemas.figure import State
 from schemas.form import FormId
 from schemas.log import Record
+from schemas.report import Cell
 from schemas.unit import UnitCode
 from tests.support.figures import Sent
 from tests.support.read_model import FigureLog, store_at
@@ -55,12 +56,11 @@ def sends(form_id: str, first: date = date(2021, 12, 13)) -> Iterator[Sent]:
         revision = revisions[unit, period, by] = revisions.get((unit, period, by), 0) + 1
         at = int(datetime.fromisoformat(published).timestamp() * 1000)
         state = {"report": State.REPORT, "nil": State.NIL, "withdrawal": State.WITHDRAWAL}[lines[0]["kind"]]
-        rows = tuple(
-            (*((d.name, line[d.name]) for d in form.dimensions), *((m.name, int(line[m.name])) for m in form.measures))
-            for line in lines
-            if state is State.REPORT
-        )
-        yield Sent(unit, form_id, date.fromisoformat(period), revision, (0, 0), state, rows, by, at, at)
+        rows: list[tuple[tuple[str, Cell], ...]] = []
+        for line in lines if state is State.REPORT else ():
+            about: list[tuple[str, Cell]] = [(dimension.name, line[dimension.name]) for dimension in form.dimensions]
+            rows.append((*about, *((measure.name, int(line[measure.name])) for measure in form.measures)))
+        yield Sent(unit, form_id, date.fromisoformat(period), revision, (0, 0), state, tuple(rows), by, at, at)
 
 
 @dataclass
