@@ -22,7 +22,7 @@ from deploy.drain import drain
 from deploy.reading import millis, open_read_model, stored_offsets
 from deploy.sending import Sender
 from deploy.stack import Stack
-from deploy.throwaway import stack_at
+from deploy.throwaway import end_on_sigterm, stack_at
 from schemas.exit import Exit
 from schemas.form import FormId
 from schemas.read_model import Axis, FigureQuery, Figures, ReadModel
@@ -203,6 +203,7 @@ def main() -> int:
     parser.add_argument("--port-base", type=int, help="first port; by default 17000 or the next free hundred")
     parser.add_argument("--data", type=Path, default=DATA, help="the demo's own data folder")
     given = parser.parse_args()
+    end_on_sigterm()
     try:
         return run(given.data, port_base=given.port_base, wait=sys.stdout.isatty() and not given.no_wait)
     except KeyboardInterrupt:

@@ -26,7 +26,7 @@ from deploy.progress import meter
 from deploy.reading import millis, open_read_model, stored_offsets
 from deploy.sending import Sender
 from deploy.stack import Stack
-from deploy.throwaway import stack_at
+from deploy.throwaway import end_on_sigterm, stack_at
 from producers.delivery import Summary
 from producers.history import read_time
 from schemas.exit import Exit
@@ -188,6 +188,7 @@ def main() -> int:
     parser.add_argument("--port-base", type=int, help="first port; by default 17000 or the next free hundred")
     parser.add_argument("--target", type=float, default=TARGET_S, metavar="S", help="seconds for replay and drain")
     given = parser.parse_args()
+    end_on_sigterm()
     try:
         with tempfile.TemporaryDirectory(prefix="chungsuc-real-", ignore_cleanup_errors=True) as folder:
             return run(Path(folder), given.port_base, given.target)

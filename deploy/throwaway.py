@@ -51,6 +51,11 @@ def stop_stack(data: Path, timeout_s: float = _STOPS_WITHIN_S) -> int | None:
     return pid
 
 
+def end_on_sigterm() -> None:
+    """Let SIGTERM unwind this process like Ctrl-C, so that stacks are stopped and temporary folders removed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def free_base(first: int = DEFAULT_BASE) -> int:
     """The first base from `first` on, in steps of a hundred, none of whose ports is taken."""
     for base in range(first, _HIGHEST_BASE, STEP):

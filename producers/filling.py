@@ -19,7 +19,7 @@ from typing import Any
 
 from schemas.admission import broken_check
 from schemas.catalogue import Catalogue
-from schemas.expression import Expression
+from schemas.expression import Arithmetic
 from schemas.form import Check, CheckLevel, Form
 
 Table = tuple[dict[str, int | str | None], ...]
@@ -118,10 +118,10 @@ def _habits() -> Mapping[str, Mapping[str, Any]]:
 
 def _number(way: Mapping[str, Any], values: Mapping[str, int], random: Random, size: float) -> int:
     if "equals" in way:
-        return int(Expression(way["equals"])(values))
+        return int(Arithmetic(way["equals"])(values))
     drawn = random.uniform(way["from"], way["to"])
     if "share_of" in way:
-        return round(drawn * int(Expression(way["share_of"])(values)))
+        return round(drawn * int(Arithmetic(way["share_of"])(values)))
     return round(drawn * size)
 
 
@@ -138,7 +138,7 @@ def _repair(rule: ast.expr, form: Form, row: _Row, others: Sequence[_Row]) -> No
         return
     left, right, operation = rule.left, rule.comparators[0], rule.ops[0]
     sums = {m.name: sum(int(r[m.name] or 0) for r in (row, *others)) for m in form.measures if not m.optional}
-    a, b = (int(Expression(ast.unparse(side))(sums)) for side in (left, right))
+    a, b = (int(Arithmetic(ast.unparse(side))(sums)) for side in (left, right))
     if isinstance(operation, ast.Gt | ast.GtE):
         left, right, a, b = right, left, b, a
     strict = isinstance(operation, ast.Lt | ast.Gt)

@@ -122,8 +122,10 @@ class Catalogue:
     def with_tree(self, text: str, name: str) -> Catalogue:
         """This catalogue and one more tree, from a CSV `code,name,level,parent,valid_from,valid_to` (contract 4).
 
-        Raises CatalogueError with the line at fault.
+        A tree given before under the same name is replaced. Raises CatalogueError with the line at fault.
         """
+        if f"units/{name}.csv" in self.files and f"lines/{UBND}-{name}.csv" not in self.files:
+            raise CatalogueError(f"{name}: a released tree bears this name; give the file another")
         units, line = _split_tree(text, name)
         return Catalogue(
             {**self.files, f"units/{name}.csv": units, f"lines/{UBND}-{name}.csv": line}, self.epoch, self.serial
@@ -202,8 +204,8 @@ def _read_forms(files: Mapping[str, bytes]) -> dict[Fingerprint, Form]:
         if name.startswith("forms/"):
             try:
                 form = read_form(content.decode(), header_schema())
-            except (FormError, ValueError, KeyError) as error:
-                raise CatalogueError(f"{name}: {error}") from error
+            except (FormError, ValueError, LookupError, TypeError, AttributeError) as error:
+                raise CatalogueError(f"{name}: not a form: {error}") from error
             if form.fingerprint in forms:
                 raise CatalogueError(f"{name}: same fingerprint as {forms[form.fingerprint].id}")
             forms[form.fingerprint] = form
@@ -240,7 +242,7 @@ def _read_units(files: Mapping[str, bytes]) -> Units:
                     _day(row, "valid_to", where),
                     row["name"],
                     row["level"],
-                    UnitKind(row["kind"]),
+                    _kind(row, where),
                     row["place"],
                 )
                 for where, row in _rows(name, content, _UNIT_COLUMNS)
@@ -275,6 +277,13 @@ def _rows(name: str, content: bytes, columns: Iterable[str]) -> Iterator[tuple[s
         if None in row.values() or None in row:
             raise CatalogueError(f"{where}: {len(reader.fieldnames or ())} columns expected")
         yield where, row
+
+
+def _kind(row: Mapping[str, str], where: str) -> UnitKind:
+    try:
+        return UnitKind(row["kind"])
+    except ValueError as error:
+        raise CatalogueError(f"{where}: kind {row['kind']!r} is not one of {', '.join(UnitKind)}") from error
 
 
 def _day(row: Mapping[str, str], column: str, where: str) -> date:

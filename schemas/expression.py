@@ -42,11 +42,21 @@ class Expression:
             raise ExpressionError(f"rule {text!r}: {error.msg}") from error
         self._body = tree.body
         self.names: frozenset[str] = frozenset(n.id for n in ast.walk(tree) if isinstance(n, ast.Name))
-        _check(self._body, text)
+        self._require()
+
+    def _require(self) -> None:
+        _check(self._body, self.text)
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
         """Whether the rule holds: a bool for integers, an array of bool for arrays of int64."""
         return _evaluate(self._body, values)
+
+
+class Arithmetic(Expression):
+    """A number computed from measures, in the same grammar: what a simulated report fills a cell with."""
+
+    def _require(self) -> None:
+        _check_number(self._body, self.text)
 
 
 def _check(node: ast.expr, text: str) -> None:

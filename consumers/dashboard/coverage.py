@@ -15,7 +15,8 @@ from schemas.report import Millis
 from schemas.unit import UBND, Unit, UnitCode, UnitId, Units
 
 NAMED = 200
-"""So many missing units are named; a nation's 10,603 would make the page unreadable, and each level names its own."""
+"""So many missing units are named, or none: of a nation's 10,603 the first ones would say nothing, and the units below
+name theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def covered(units: Units, unit: UnitCode, found: Sequence[tuple[Period, Coverage
     return Covered(
         counts, reported, sum(c.nil for _, c in found), sum(c.entered for _, c in found),
         max(0, counts.there - reported), max(accepted, default=None),
-        tuple(names[:NAMED]), max(0, len(names) - NAMED), below,
+        tuple(names) if len(names) <= NAMED else (), 0 if len(names) <= NAMED else len(names), below,
     )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ class DatabaseRefused(Exception):
     """A database that does not belong to this log or this version; one line that names the way out."""
 
 
-class DatabaseGone(Exception):  # noqa: N818
+class DatabaseGone(Exception):
     """The file was deleted or replaced under a process that has it open: what is written there reaches nobody."""
 
 

@@ -29,7 +29,6 @@ from deploy.drain import drain
 from deploy.parts import CHECKOUT, bound_to_this_process
 from deploy.reading import open_read_model, stored_offsets
 from deploy.stack import ProcessState, ProcessStatus, Stack, holder, read_stack, running_stack
-from deploy.throwaway import stop_stack
 from schemas.read_model import FigureQuery, NotReady
 from schemas.settings import Settings
 from schemas.unit import UnitCode
@@ -39,6 +38,7 @@ from tests.support.waiting import eventually, lives
 NOT_COUNTED = ("page", "exporter")
 """They show figures and make none: no check here waits for them."""
 UP_WITHIN_S = 120.0
+_DOWN_WITHIN_S = 120.0
 DRAIN_WITHIN_S = 120.0
 RECOVERED_WITHIN_S = 10.0
 """From the restart by the supervisor to a fresh total (issue 4), where the processor is not shared with others."""
@@ -86,9 +86,9 @@ class Running:
                 process.kill()
             process.wait()
         self._by_hand.clear()
-        stop_stack(self.data)
         if self._supervisor is not None:
-            self._supervisor.wait(30)
+            self._supervisor.terminate()
+            self._supervisor.wait(_DOWN_WITHIN_S)
             self._supervisor = None
 
     def await_ready(self, within_s: float = UP_WITHIN_S) -> None:
@@ -117,6 +117,13 @@ class Running:
     def status(self, name: str) -> ProcessStatus:
         """One part's state."""
         return self.stack.process(name)
+
+    def state(self, name: str) -> ProcessState | None:
+        """What a part is doing; None while the stack itself is only starting."""
+        stack = read_stack(self.data)
+        if stack is None or stack.supervisor_pid != holder(self.data):
+            return None
+        return next((process.state for process in stack.processes if process.name == name), None)
 
     def log(self, name: str) -> str:
         """All that a part has said so far."""

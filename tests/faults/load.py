@@ -1,7 +1,7 @@
 """Load that knows the answer: what was sent, and what every figure must be when it has settled.
 
 `Days` plays simulated days of Lai Châu's 106 communes, three levels below the nation, one after the other until it is
-told to end. `Probe` is one commune elsewhere that reports a new number each time, so that a total shows how fresh it is.
+told to end. `Probe` is one commune elsewhere that reports a new number each time: a total then shows how fresh it is.
 """
 
 from __future__ import annotations

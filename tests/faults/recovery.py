@@ -11,7 +11,7 @@ from tests.support.waiting import eventually
 
 def assert_refused(running: Running, said: str, name: str = "rollup-1") -> None:
     """It has stopped for good with one clear line that names the way out; `status` and metrics show it."""
-    eventually(lambda: running.status(name).state is ProcessState.STOPPED_FOR_GOOD, 90)
+    eventually(lambda: running.state(name) is ProcessState.STOPPED_FOR_GOOD, 150)
     words = running.status(name).said
     assert said in words
     assert "chungsuc rebuild" in words

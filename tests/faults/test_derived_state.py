@@ -65,7 +65,7 @@ def test_read_model_deleted_while_it_runs_is_made_anew(running: Running, note: N
         for path in running.data.glob(f"{FILE_NAME}*"):
             path.unlink()
         began = time.monotonic()
-        eventually(lambda: (running.data / FILE_NAME).exists(), 90)
+        eventually((running.data / FILE_NAME).exists, 90)
         note("new file after", time.monotonic() - began)
         note("fresh total after", running.fresh_total_within(120))
     running.settled_and_verified()

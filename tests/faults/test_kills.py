@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,11 @@ def _month(number: int) -> date:
 def _lines(count: int) -> list[str]:
     with gzip.open(HISTORY, "rt", encoding="utf-8") as file:
         return [next(file) for _ in range(count)]
+
+
+def folds_on(running: Running, count: float) -> bool:
+    """Whether the rollup worker has folded more than so many records."""
+    return metric(running.base + 40, "chungsuc_figures_folded_total") > count
 
 
 def fold_something(running: Running) -> None:
@@ -93,12 +99,11 @@ def test_publisher_killed_in_mid_replay_and_repeated_leaves_no_difference(runnin
     history = tmp_path / "history.csv"
     history.write_text("".join(_lines(6000)), encoding="utf-8")
     command = running.command("replay", str(history), "--form", "covid-doses")
-    before = metric(running.base + 40, "chungsuc_figures_folded_total")
     for _ in range(2):
+        folded = metric(running.base + 40, "chungsuc_figures_folded_total")
         publisher = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            eventually(lambda: metric(running.base + 40, "chungsuc_figures_folded_total") > before + 200, 60)
-            before = metric(running.base + 40, "chungsuc_figures_folded_total")
+            eventually(partial(folds_on, running, folded + 200), 90)
         finally:
             publisher.kill()
         assert publisher.wait() == -signal.SIGKILL

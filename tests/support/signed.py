@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.act import ACT_TYPE, Act, ActBody, CatalogueReleased, KeyRegistered
-from schemas.admission import Admission, Received, iso_time
+from schemas.admission import Admission, Admitted, Received, Rejection, iso_time
 from schemas.catalogue import ANNOUNCEMENT_TYPE, RELEASED, Announcement, Catalogue
 from schemas.codec import encode_act, encode_announcement, encode_report
 from schemas.form import Form, FormId
@@ -237,3 +237,22 @@ def registers() -> Registers:
 def admission() -> Admission:
     """Admission under the small catalogue."""
     return Admission(CATALOGUE, registers())
+
+
+ADMISSION = admission()
+
+
+def decided(draft: Draft) -> Admitted | Rejection:
+    return ADMISSION.decide(draft.received())
+
+
+def rejection(draft: Draft) -> Rejection:
+    found = decided(draft)
+    assert isinstance(found, Rejection), found
+    return found
+
+
+def admitted(draft: Draft) -> Admitted:
+    found = decided(draft)
+    assert isinstance(found, Admitted), found
+    return found

@@ -60,8 +60,8 @@ OWN = Figure(
 )  # fmt: skip
 RECEIPTS = [
     Receipt("03406", "ubnd", "testing-daily", "2021-12-15", "", Revision(1), "kid-03406-1", Digest(bytes(range(32))),
-            Source(3, Offset(17)), Outcome.ACCEPTED, "", "positives-of-persons", "Số người dương tính (2) …", Revision(1),
-            Millis(1_639_557_000_000), Offset(99)),
+            Source(3, Offset(17)), Outcome.ACCEPTED, "", "positives-of-persons", "Số người dương tính (2) …",
+            Revision(1), Millis(1_639_557_000_000), Offset(99)),
     Receipt("03406", "ubnd", "", "", "106", Revision(-1), "", Digest(bytes(32)), Source(0, Offset(0)), Outcome.REJECTED,
             "bad_signature", "sig", "Chữ ký số không đúng", Revision(-1), Millis(2), Offset(-1)),
 ]  # fmt: skip
@@ -125,10 +125,11 @@ def rabin(text: bytes) -> bytes:
     """CRC-64-AVRO as the specification states it."""
     empty = 0xC15D213AA4D7A795
     table = []
-    for number in range(256):
+    for byte in range(256):
+        entry = byte
         for _ in range(8):
-            number = (number >> 1) ^ (empty & -(number & 1))
-        table.append(number)
+            entry = (entry >> 1) ^ (empty & -(entry & 1))
+        table.append(entry)
     value = empty
     for byte in text:
         value = (value >> 8) ^ table[(value ^ byte) & 0xFF]
@@ -208,9 +209,13 @@ def test_every_released_version_of_a_form_is_readable_as_every_other() -> None:
     assert breaches(FORMS) == []
 
 
-def test_added_measure_that_may_be_blank_keeps_versions_together() -> None:
-    forms = versions(second_version, lambda raw: (next_version(raw), row_fields(raw).reverse(), row_fields(raw).sort(
-        key=lambda field: "measure" in field)) and None)  # fmt: skip
+def with_turned_measures(raw: dict[str, Any]) -> None:
+    next_version(raw)
+    row_fields(raw)[1:] = reversed(row_fields(raw)[1:])
+
+
+def test_added_measure_that_may_be_blank_and_another_order_keep_versions_together() -> None:
+    forms = versions(second_version, with_turned_measures)
     assert [form.version for form in forms] == [1, 2, 3]
     assert breaches(forms) == []
 

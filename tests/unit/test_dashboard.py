@@ -113,6 +113,15 @@ async def test_a_province_names_its_missing_by_district(client: httpx.AsyncClien
     assert "Huyện Mường Tè: Thị trấn Mường Tè, " in said
 
 
+async def test_more_missing_than_can_be_read_are_counted_and_named_by_the_units_below(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.dashboard.coverage.NAMED", 92)
+    answer = await client.get("/units/12?form=support-payout")
+    assert "Chưa có: 93 đơn vị. Bấm vào một đơn vị ở bảng dưới" in words_of(answer.text)
+    assert "Thị trấn Mường Tè" not in answer.text
+
+
 async def test_as_of_shows_what_was_known_at_the_morning_meeting(client: httpx.AsyncClient) -> None:
     said = words_of((await client.get(f"/units/106?{TUESDAY}&as_of=2021-12-15T07:00&axis=issued")).text)
     assert "12/13 đơn vị đã báo cáo" in said

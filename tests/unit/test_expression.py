@@ -1,4 +1,4 @@
-"""The closed grammar of checks: nothing but comparisons of integer arithmetic, decided alike for integers and arrays."""
+"""The closed grammar of checks: comparisons of integer arithmetic, decided alike for integers and arrays."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ NAMES = ("a", "b", "c")
     "text",
     [
         "f(a) == 1", "__import__('os') == 1", "a.b == 1", "a.__class__ == b", "a[0] == 1", "'x' == a", "b'x' == a",
-        "a ** 2 == b", "a / b == 1", "a // 2 == b", "a % 2 == 0", "a @ b == 1", "a << 1 == b", "a & b == 1", "a | b == 1",
-        "a ^ b == 1", "~a == 1", "+a == 1", "a * b == c", "(a + 1) * (b + 1) == c", "(a * 2) * (b - 1) == c",
+        "a ** 2 == b", "a / b == 1", "a // 2 == b", "a % 2 == 0", "a @ b == 1", "a << 1 == b", "a & b == 1",
+        "a | b == 1", "a ^ b == 1", "~a == 1", "+a == 1", "a * b == c", "(a + 1) * (b + 1) == c",
+        "(a * 2) * (b - 1) == c",
         "a < b < c", "a == b == c", "a is b", "a is not b", "a in b", "a not in b", "a if b else c", "(a := 1) == 1",
         "[a] == 1", "(a, b) == 1", "{a} == 1", "{a: b} == 1", "[x for x in a] == 1", "lambda: a", "f'{a}' == b",
         "1.5 == a", "1j == a", "True == a", "None == a", "... == a", "await a == 1", "*a == 1",
@@ -50,15 +51,18 @@ def test_rule_is_a_statement_and_not_a_number(text: str) -> None:
 
 NUMBERS = st.recursive(
     st.sampled_from(NAMES) | st.integers(0, 99).map(str),
-    lambda parts: st.builds("({} {} {})".format, parts, st.sampled_from("+-"), parts)
-    | st.builds("({} * {})".format, st.integers(0, 9), parts)
-    | parts.map("(-{})".format),
+    lambda parts: (
+        st.builds("({} {} {})".format, parts, st.sampled_from("+-"), parts)
+        | st.builds("({} * {})".format, st.integers(0, 9), parts)
+        | parts.map("(-{})".format)
+    ),
     max_leaves=5,
 )
 RULES = st.recursive(
     st.builds("({} {} {})".format, NUMBERS, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), NUMBERS),
-    lambda parts: st.builds("({} {} {})".format, parts, st.sampled_from(["and", "or"]), parts)
-    | parts.map("(not {})".format),
+    lambda parts: (
+        st.builds("({} {} {})".format, parts, st.sampled_from(["and", "or"]), parts) | parts.map("(not {})".format)
+    ),
     max_leaves=4,
 )
 VALUES = st.integers(-3, 3) | st.integers(-LARGEST_CLAIM, LARGEST_CLAIM)

@@ -51,8 +51,8 @@ def test_digest_of_a_known_report_never_changes() -> None:
 
 @settings(deadline=None)
 @given(
-    st.permutations([TESTING, *OTHERS]), st.integers(0, 3), st.dictionaries(st.text(), st.text()), st.sampled_from(Kind),
-    st.sampled_from(Scope), st.sampled_from([None, "D"]),
+    st.permutations([TESTING, *OTHERS]), st.integers(0, 3), st.dictionaries(st.text(), st.text()),
+    st.sampled_from(Kind), st.sampled_from(Scope), st.sampled_from([None, "D"]),
 )  # fmt: skip
 def test_digest_is_the_contracts(
     rows: list[Any], count: int, narrative: dict[str, str], kind: Kind, scope: Scope, entered_by: str | None
