@@ -32,6 +32,9 @@ _A_DAY_S = 86_400.0
 _BUFFERED_BATCHES = 4
 _STOP_WITHIN_S = 8.0
 _WATCH_EVERY_S = 2.0
+_LOCK_ASKED_EVERY_S = 0.05
+_LOCK_WITHIN_S = 5.0
+"""A predecessor that was killed a moment ago may not be gone yet; one that lives on is a mistake of operation."""
 
 
 class Refused(Exception):
@@ -76,8 +79,7 @@ class Worker:
         self.owned: set[int] = set()
         self.folder = settings.data / "streams" / settings.worker_id
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = hold_lock(self.folder / "lock")
-        self.crashes = CrashMemory(self.folder)
+        self.crashes: CrashMemory
         self.last_progress = time.monotonic()
         self.busy = False
         self._stopping = False
@@ -86,8 +88,10 @@ class Worker:
 
     def run(self) -> NoReturn:
         """Work until SIGTERM or SIGINT; never returns."""
-        serve_metrics(self.settings.metrics_port)
         try:
+            self._lock = hold_lock(self.folder / "lock", _LOCK_WITHIN_S)
+            self.crashes = CrashMemory(self.folder)
+            serve_metrics(self.settings.metrics_port)
             code = asyncio.run(self._main())
         except Refused as refused:
             self.refuse(refused)
@@ -277,16 +281,21 @@ def _is_of_the_broker(error: Exception) -> bool:
     return type(error).__module__.startswith(("aiokafka", "kafka"))
 
 
-def hold_lock(path: Path) -> IO[str]:
-    """An exclusive lock for as long as the process lives. Raises Refused while another process holds it."""
+def hold_lock(path: Path, within_s: float = 0.0) -> IO[str]:
+    """An exclusive lock for as long as the process lives. Raises Refused where another process keeps it for so long."""
     file = path.open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.seek(0)
-        raise Refused(
-            f"{path.parent} is in use by process {file.read().strip() or 'unknown'}; one folder belongs to one worker"
-        ) from error
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError as error:
+            if time.monotonic() < deadline:
+                time.sleep(_LOCK_ASKED_EVERY_S)
+                continue
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise Refused(f"{path.parent} is in use by process {holder}; one folder belongs to one worker") from error
     file.seek(0)
     file.truncate()
     file.write(str(os.getpid()))

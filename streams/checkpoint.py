@@ -21,9 +21,9 @@ from typing import IO, Any
 import numpy as np
 
 from schemas.failpoint import failpoint
+from streams.book import CHILD
 from streams.identity import LogIdentity
 from streams.ledger import FOLD_VERSION, Ledger
-from streams.page import CHILD
 
 _ARRAYS = ("children", "cells", "given", "rows", "version", "epoch")
 

@@ -22,7 +22,8 @@ from schemas.form import Form, FormId
 from schemas.period import parse_period
 from schemas.report import Scope
 from schemas.unit import LineName, UnitCode
-from streams.arrays import Int32s, Int64s
+from streams.arrays import Int32s, Int64s, grown
+from streams.book import Arrivals, Book
 from streams.columns import Columns, read_page, read_slot, sized, slot_bytes, write_figures
 from streams.page import Page, PageError, Receiver
 
@@ -56,9 +57,9 @@ class Totals:
     values: list[bytes]
     upto: int
     """Everything folded below this offset is in them or was acknowledged before."""
-    marks: list[tuple[Page, Int64s, Int64s]]
-    times: list[tuple[str, Int64s]]
-    """Newest acceptance by level of the unit, for the end-to-end histogram."""
+    marks: list[tuple[Book, Int64s, Int64s]]
+    times: list[tuple[str, int]]
+    """Level of the unit and newest acceptance (ms since 1970, ABSENT where none stands) of each."""
 
 
 class Ledger:
@@ -75,6 +76,7 @@ class Ledger:
         self._code_list: list[UnitCode] = []
         self._eras: dict[tuple[str, int, int], Int32s] = {}
         self._changes = catalogue.units.changes
+        self._books: dict[bytes, Book] = {}
 
     def use(self, catalogue: Catalogue) -> None:
         """Go on under a newer catalogue. Nothing folded so far changes: such a catalogue is refused at its release."""
@@ -85,7 +87,7 @@ class Ledger:
     @property
     def epoch(self) -> int:
         """The highest epoch among the contributions folded."""
-        return max((int(page.epoch.max()) for page in self.pages.values()), default=0)
+        return max((int(book.accounts["epoch"].max()) for book in self._books.values()), default=0)
 
     # Fold
 
@@ -106,52 +108,62 @@ class Ledger:
         if int(heads["catalogue"][fresh].max()) > self.catalogue.serial:
             raise CatalogueBehind(f"catalogue {int(heads['catalogue'].max())} is not known yet")
         folded = np.flatnonzero(fresh & (heads["kind"] != FigureKind.ROOT))
-        groups, slot_ids = self._grouped(columns, folded)
-        for page, chosen in groups:
-            outcomes[chosen], highest[chosen] = self._fold_page(page, columns, chosen, slot_ids[chosen], offsets)
+        if len(folded):
+            pages, children = self._placed(columns, folded)
+            books: dict[bytes, list[int]] = {}
+            for at, page in enumerate(pages):
+                books.setdefault(page.form.fingerprint, []).append(at)
+            for fingerprint, places in books.items():
+                chosen = folded[places]
+                arrivals = self._arrivals(
+                    self._books[fingerprint], columns, chosen, [pages[at] for at in places], children[places], offsets
+                )
+                outcomes[chosen], highest[chosen] = self._books[fingerprint].fold(arrivals)
         self.next_offset = int(offsets[-1]) + 1
         return Folded(outcomes, highest)
 
-    def _grouped(self, columns: Columns, folded: Int64s) -> tuple[list[tuple[Page, Int64s]], Int32s]:
-        """Records by page, in their order, and every record's slot id."""
-        slot_ids = np.full(len(columns.heads), -1, np.int32)
+    def _placed(self, columns: Columns, folded: Int64s) -> tuple[list[Page], Int32s]:
+        """The page of each record, and the child of its book that it goes to."""
         picked = folded.tolist()
         runs = [columns.slots[index] for index in picked]
         for run in set(runs) - self.slots.keys():
             self._add_slot(run)
-        slot_ids[folded] = list(map(self.slots.__getitem__, runs))
+        slot_ids = np.array(list(map(self.slots.__getitem__, runs)), np.int32)
         page_runs = [columns.pages[index] for index in picked]
+        for run in set(page_runs) - self.pages.keys():
+            self._add_page(run)
+        pages = list(map(self.pages.__getitem__, page_runs))
         numbers = {run: number for number, run in enumerate(dict.fromkeys(page_runs))}
         page_numbers = np.array(list(map(numbers.__getitem__, page_runs)), np.int64)
-        groups = []
-        for run, number in numbers.items():
-            page = self.pages.get(run) or self._add_page(run)
-            groups.append((page, folded[page_numbers == number]))
-        for page, chosen in groups:
-            self._add_children(page, slot_ids[chosen])
-        return groups, slot_ids
+        order = np.argsort(page_numbers, kind="stable")
+        bounds = np.cumsum(np.bincount(page_numbers)).tolist()
+        children = np.empty(len(folded), np.int32)
+        first = 0
+        for run, last in zip(numbers, bounds, strict=True):
+            chosen = order[first:last]
+            children[chosen] = self._children(self.pages[run], slot_ids[chosen])
+            first = last
+        return pages, children
 
-    def _fold_page(
-        self, page: Page, columns: Columns, chosen: Int64s, slot_ids: Int32s, offsets: Int64s
-    ) -> tuple[Int32s, Int64s]:
+    def _arrivals(
+        self, book: Book, columns: Columns, chosen: Int64s, pages: list[Page], children: Int32s, offsets: Int64s
+    ) -> Arrivals:
         picked = chosen.tolist()
         values = [columns.values[index] for index in picked]
         given = [columns.given[index] for index in picked]
         heads = columns.heads[chosen]
-        own_columns = heads["form_version"] == np.void(page.form.fingerprint)
-        for at in np.flatnonzero(~own_columns).tolist():
-            values[at], given[at] = self._converted(page, bytes(heads["form_version"][at]), values[at], given[at])
-        tables = page.tables(values, given, [columns.dims[index] for index in picked])
-        result = page.fold(heads, page.known_rows(slot_ids), tables, offsets[chosen])
-        page.compact()
-        return result
+        other = heads["form_version"] != np.void(book.form.fingerprint)
+        for at in np.flatnonzero(other).tolist():
+            values[at], given[at] = self._converted(book, bytes(heads["form_version"][at]), values[at], given[at])
+        tables = book.tables(pages, values, given, [columns.dims[index] for index in picked])
+        return Arrivals(heads, children, tables, offsets[chosen])
 
-    def _converted(self, page: Page, fingerprint: bytes, values: bytes, given: bytes) -> tuple[bytes, bytes]:
+    def _converted(self, book: Book, fingerprint: bytes, values: bytes, given: bytes) -> tuple[bytes, bytes]:
         """A table of another version of the form, its columns mapped by name."""
         other = next((form for form in self.catalogue.forms if form.fingerprint == fingerprint), None)
         if other is None:
             raise UnknownToCatalogue(f"form version {fingerprint.hex()} is not in catalogue {self.catalogue.serial}")
-        return convert_table(other, page.form, values, given)
+        return convert_table(other, book.form, values, given)
 
     # Slots, pages, receivers
 
@@ -174,39 +186,38 @@ class Ledger:
             raise UnknownToCatalogue(
                 f"form {form_id} is not in force on {period.last_day} in catalogue {self.catalogue.serial}"
             )
-        page = self.pages[run] = Page(form, scope, line, period_text, period.last_day)
+        page = self.pages[run] = Page(run, form, scope, line, period_text, period.last_day)
+        self._books.setdefault(form.fingerprint, Book(form)).add_page(page)
         return page
 
-    def _add_children(self, page: Page, slot_ids: Int32s) -> None:
-        rows = page.known_rows(slot_ids)
-        if (rows >= 0).all():
-            return
-        new = np.unique(slot_ids[rows < 0])
+    def _children(self, page: Page, slot_ids: Int32s) -> Int32s:
+        """The book's children in these slots of a page, made where they are new."""
+        children = page.known_children(slot_ids)
+        if (children >= 0).all():
+            return children
+        new = np.unique(slot_ids[children < 0])
         listed = new.tolist()
         slots = np.array([self.slot_runs[slot_id][0] for slot_id in listed], np.uint8)
         twins = np.array([self._twins[slot_id] for slot_id in listed], np.int32)
-        page.add_children(new, slots, self._receivers(page, new), twins)
+        self._books[page.form.fingerprint].add_children(page, new, slots, self._accounts(page, new), twins)
+        return page.known_children(slot_ids)
 
-    def _receivers(self, page: Page, slot_ids: Int32s) -> Int32s:
-        """Within the page, the numbers of the units that the slots' contributions go to in the period's tree."""
+    def _accounts(self, page: Page, slot_ids: Int32s) -> Int32s:
+        """The accounts of the units that the slots' contributions go to in the period's tree."""
         era = self._era(page)
         if len(era) < len(self.slot_runs):
-            era = self._eras[page.line, self._era_of(page.last_day), page.scope] = np.r_[
-                era, np.full(len(self.slot_runs) * 2 - len(era), -1, np.int32)
-            ]
+            era = self._eras[page.line, self._era_of(page.last_day), page.scope] = grown(era, len(self.slot_runs), -1)
         for slot_id in slot_ids[era[slot_ids] < 0].tolist():
             code = self._receiver(page, slot_id)
             era[slot_id] = self._codes.setdefault(code, len(self._codes))
             if era[slot_id] == len(self._code_list):
                 self._code_list.append(code)
         codes = era[slot_ids]
-        if len(page.receiver_of_code) < len(self._code_list):
-            page.receiver_of_code = np.r_[
-                page.receiver_of_code, np.full(len(self._code_list) * 2 - len(page.receiver_of_code), -1, np.int32)
-            ]
-        for number in np.unique(codes[page.receiver_of_code[codes] < 0]).tolist():
-            page.receiver_of_code[number] = self._receiver_number(page, self._code_list[number])
-        return page.receiver_of_code[codes]
+        if len(page.account_of_code) < len(self._code_list):
+            page.account_of_code = grown(page.account_of_code, len(self._code_list), -1)
+        for number in np.unique(codes[page.account_of_code[codes] < 0]).tolist():
+            page.account_of_code[number] = self._account(page, self._code_list[number])
+        return page.account_of_code[codes]
 
     def _era(self, page: Page) -> Int32s:
         return self._eras.setdefault((page.line, self._era_of(page.last_day), page.scope), np.full(64, -1, np.int32))
@@ -229,9 +240,12 @@ class Ledger:
         keeps_own = slot != Slot.TOTAL and units.has_children(unit.code, day, line)
         return unit.code if keeps_own else superior
 
-    def _receiver_number(self, page: Page, code: UnitCode) -> int:
-        number = page.receiver_numbers.get(code)
-        return page.add_receiver(self._as_receiver(page, code)) if number is None else number
+    def _account(self, page: Page, code: UnitCode) -> int:
+        number = page.account_of_unit.get(code)
+        if number is None:
+            book = self._books[page.form.fingerprint]
+            number = book.add_account(page, self._as_receiver(page, code), published=page.scope == _OWN_PAGE)
+        return number
 
     def _as_receiver(self, page: Page, code: UnitCode) -> Receiver:
         units = self.catalogue.units
@@ -248,55 +262,60 @@ class Ledger:
     def totals(self) -> Totals:
         """Every total that changed since the broker acknowledged it last, coalesced to its present state."""
         result = Totals([], [], self.next_offset, [], [])
-        for run, page in self.pages.items():
-            if page.scope == _OWN_PAGE and len(dirty := page.dirty()):
-                self._write_page(run, page, dirty, result)
+        for book in self._books.values():
+            if len(dirty := book.dirty()):
+                self._write(book, dirty, result)
         return result
 
-    def _write_page(self, run: bytes, page: Page, dirty: Int64s, result: Totals) -> None:
-        first, newest = page.acceptances()
+    def _write(self, book: Book, dirty: Int64s, result: Totals) -> None:
+        accounts = book.accounts[dirty]
         heads = np.zeros(len(dirty), HEAD)
-        coverage = page.coverage[dirty]
         for name in ("revision", "source_offset", "accepted_at", "issued_at", "source_partition"):
             heads[name] = ABSENT
-        heads["version"], heads["epoch"] = page.version[dirty], page.epoch[dirty]
-        heads["first_accepted"], heads["newest_accepted"] = first[dirty], newest[dirty]
-        heads["form_version"] = np.void(page.form.fingerprint)
+        for name in ("version", "epoch", "reported", "nil", "entered", "kind"):
+            heads[name] = accounts[name]
+        nobody = accounts["newest"] == ABSENT
+        heads["first_accepted"] = np.where(nobody, ABSENT, accounts["first"])
+        heads["newest_accepted"] = accounts["newest"]
+        heads["form_version"] = np.void(book.form.fingerprint)
         heads["catalogue"] = self.catalogue.serial
-        heads["reported"], heads["nil"], heads["entered"] = coverage[:, 0], coverage[:, 1], coverage[:, 2]
+        all_nil = accounts["reported"] == accounts["nil"]
         heads["state"] = np.where(
-            coverage[:, 0] == 0, State.WITHDRAWAL, np.where(coverage[:, 0] == coverage[:, 1], State.NIL, State.REPORT)
+            accounts["reported"] == 0, State.WITHDRAWAL, np.where(all_nil, State.NIL, State.REPORT)
         )
-        heads["kind"] = [page.receivers[number].kind for number in dirty.tolist()]
         identities, tables = [], []
-        for number in dirty.tolist():
-            receiver = page.receivers[number]
-            result.keys.append(receiver.key)
+        for number, page, newest in zip(
+            dirty.tolist(), accounts["page"].tolist(), accounts["newest"].tolist(), strict=True
+        ):
+            receiver = book.receivers[number]
             unit = receiver.unit
-            identities.append(run + slot_bytes(Slot.TOTAL, unit.code, days_since_1970(unit.valid_from)) + b"\0\0")
-            values, given, dims = page.total(number)
+            result.keys.append(receiver.key)
+            result.times.append((unit.level, newest))
+            slot = slot_bytes(Slot.TOTAL, unit.code, days_since_1970(unit.valid_from))
+            identities.append(book.pages[page].run + slot + b"\0\0")
+            values, given, dims = book.total(number)
             tables.append(sized(values) + sized(given) + dims)
         result.values.extend(write_figures(heads, identities, tables))
-        result.marks.append((page, dirty, page.version[dirty].copy()))
-        levels = np.array([page.receivers[number].unit.level for number in dirty.tolist()])
-        result.times.extend((str(level), newest[dirty][levels == level]) for level in np.unique(levels))
+        result.marks.append((book, dirty, accounts["version"].copy()))
 
     @staticmethod
     def acknowledged(totals: Totals) -> None:
         """The broker has them all."""
-        for page, numbers, versions in totals.marks:
-            page.acknowledged[numbers] = np.maximum(page.acknowledged[numbers], versions)
+        for book, numbers, versions in totals.marks:
+            held = book.accounts["acknowledged"]
+            held[numbers] = np.maximum(held[numbers], versions)
 
     def all_acknowledged(self, below: int) -> None:
         """After a restore: whatever was folded below the committed offset was acknowledged before it was committed."""
-        for page in self.pages.values():
-            np.copyto(page.acknowledged, np.minimum(page.version, below - 1))
+        for book in self._books.values():
+            book.accounts["acknowledged"] = np.minimum(book.accounts["version"], below - 1)
 
     # Checkpoints
 
     def page_state(self, run: bytes) -> dict[str, Any]:
         """One page's state for a checkpoint."""
-        return self.pages[run].state()
+        page = self.pages[run]
+        return self._books[page.form.fingerprint].state(page)
 
     def load_slots(self, runs: Sequence[bytes]) -> None:
         """Slot ids as they were when the pages' states were taken."""
@@ -306,7 +325,8 @@ class Ledger:
     def load_page(self, run: bytes, state: Mapping[str, Any]) -> None:
         """Take over one page's state. The slots must have been loaded."""
         page = self._add_page(run)
-        page.load(dict(state), [self._as_receiver(page, UnitCode(code)) for code in state["receivers"]])
+        receivers = [self._as_receiver(page, UnitCode(code)) for code in state["receivers"]]
+        self._books[page.form.fingerprint].load(page, dict(state), receivers, published=page.scope == _OWN_PAGE)
 
 
 def convert_table(source: Form, target: Form, values: bytes, given: bytes) -> tuple[bytes, bytes]:

@@ -15,6 +15,7 @@ import numpy as np
 from prometheus_client import Counter, Gauge, Histogram
 
 from schemas.failpoint import failpoint
+from schemas.figure import ABSENT
 from schemas.log import ActReader
 from schemas.metrics import READY
 from schemas.precedence import Outcome
@@ -191,8 +192,8 @@ class Rollup:
             EMITTED.inc(len(totals.keys))
             NEXT_OFFSET.labels("rollup", str(partition)).set(totals.upto)
             for level, newest in totals.times:
-                for time_ms in newest[newest >= 0].tolist():
-                    END_TO_END.labels(level).observe(max(0.0, (now_ms - time_ms) / 1000))
+                if newest != ABSENT:
+                    END_TO_END.labels(level).observe(max(0.0, (now_ms - newest) / 1000))
         if time.monotonic() - self._checkpoint_at > self._settings.checkpoint_every_s:
             self._checkpoint(list(self._held))
 

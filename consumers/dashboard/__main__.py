@@ -28,8 +28,18 @@ _LOOK_EVERY_S = 0.2
 _LAST_REQUESTS_S = 3
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    """Stands under uvicorn's own handler, which raises the signal once more when it has ended: that one is over."""
+class Wish:
+    """The wish to stop, while uvicorn's own handlers are not there yet, and again when it has put ours back.
+
+    It raises the signal once more when it has ended; without a handler of ours that one would end the process with 143.
+    """
+
+    def __init__(self) -> None:
+        self.made = False
+
+    def make(self, number: int, frame: FrameType | None) -> None:
+        """Asked by SIGTERM or Ctrl-C."""
+        self.made = True
 
 
 def _listen(port: int) -> socket.socket:
@@ -44,8 +54,11 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-async def _become_ready(server: uvicorn.Server, source: Source) -> None:
+async def _become_ready(server: uvicorn.Server, source: Source, wish: Wish) -> None:
     while not server.should_exit:
+        if wish.made:
+            server.should_exit = True
+            return
         try:
             if server.started and await source.ask(is_there):
                 READY.set(1)
@@ -59,7 +72,7 @@ async def _become_ready(server: uvicorn.Server, source: Source) -> None:
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, wish: Wish) -> None:
     source = Source(settings.data / FILE_NAME)
     with _listen(settings.page_port) as listener:
         logger.info("page at http://127.0.0.1:%d", listener.getsockname()[1])
@@ -67,7 +80,7 @@ async def _serve(settings: Settings) -> None:
             application(source), log_config=None, access_log=False, lifespan="off", server_header=False,
             timeout_graceful_shutdown=_LAST_REQUESTS_S,
         ))  # fmt: skip
-        becoming_ready = asyncio.create_task(_become_ready(server, source))
+        becoming_ready = asyncio.create_task(_become_ready(server, source, wish))
         try:
             await server.serve(sockets=[listener])
             await becoming_ready
@@ -81,10 +94,11 @@ def main() -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         settings = load_settings()
+        wish = Wish()
         for wanted in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(wanted, _stop)
+            signal.signal(wanted, wish.make)
         serve_metrics(settings.metrics_port)
-        asyncio.run(_serve(settings))
+        asyncio.run(_serve(settings, wish))
     except (SettingsError, DatabaseRefused) as error:
         logger.error("stopped for good: %s", error)
         return Exit.REFUSED

@@ -38,12 +38,15 @@ PROVINCE = UnitCode("12")
 FIRST_DAY = date(2021, 12, 1)
 SEED = 5
 
+FORMS = ("testing-daily", "vaccination-daily")
+
 PROBE_UNIT = UnitCode("00001")
 PROBE_ROOT = UnitCode("VN")
 PROBE_FORM = FormId("covid-doses")
 PROBE_DAY = date(2021, 1, 5)
 
 _AGAIN_WITHIN_S = 120.0
+_ENDS_WITHIN_S = 240.0
 _PAUSE_S = 0.2
 
 
@@ -106,7 +109,7 @@ class Days:
     def end(self) -> None:
         """Return when the day in hand is sent. Raises what made the load fail."""
         self._ending.set()
-        self._thread.join(_AGAIN_WITHIN_S)
+        self._thread.join(_ENDS_WITHIN_S)
         assert not self._thread.is_alive(), "the load does not end"
         if self._failure is not None:
             raise self._failure
@@ -124,7 +127,7 @@ class Days:
         deadline = time.monotonic() + _AGAIN_WITHIN_S
         while True:
             try:
-                summary = self._sender.simulate(self.under, [day], SEED)
+                summary = self._sender.simulate(self.under, [day], SEED, forms=FORMS)
             except (ProducerError, LogUnreachable, KafkaError, StackError):
                 if time.monotonic() > deadline:
                     raise
@@ -146,7 +149,8 @@ def _days(first: date) -> Iterator[date]:
 def answer(catalogue: Catalogue, under: UnitCode, day: date) -> dict[str, tuple[int, ...]]:
     """What the figures of `under` must be for a simulated day: by form, reports counted and each measure's sum."""
     found: dict[str, list[int]] = {}
-    for (_, form_id), send in standing(simulated_day(catalogue, under, day, seed=SEED)).items():
+    day_of_load = simulated_day(catalogue, under, day, seed=SEED, forms=[FormId(form) for form in FORMS])
+    for (_, form_id), send in standing(day_of_load).items():
         measures = [measure.name for measure in send.form.measures if measure.across_units is AcrossUnits.SUM]
         sums = found.setdefault(form_id, [0] * (1 + len(measures)))
         sums[0] += send.kind is not Kind.WITHDRAWAL

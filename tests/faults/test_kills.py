@@ -26,7 +26,7 @@ BASE = 22000
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = Running(tmp_path_factory.mktemp("kills"), BASE, trees=(UNITS.absolute(),))
+    running = Running(tmp_path_factory.mktemp("kills"), BASE, workers=2, trees=(UNITS.absolute(),))
     try:
         running.up()
         running.fresh_total_within(60)
@@ -46,13 +46,18 @@ def _lines(count: int) -> list[str]:
 
 
 def folds_on(running: Running, count: float) -> bool:
-    """Whether the rollup worker has folded more than so many records."""
-    return metric(running.base + 40, "chungsuc_figures_folded_total") > count
+    """Whether the rollup workers have folded more than so many records."""
+    return folded(running) > count
 
 
-def fold_something(running: Running) -> None:
-    """Return when this life of the rollup worker has sent totals."""
-    eventually(lambda: metric(running.base + 40, "chungsuc_totals_emitted_total") > 0, 90)
+def folded(running: Running) -> float:
+    """Records of `figures` folded in the lives of the present rollup workers."""
+    return sum(metric(running.base + 40 + at, "chungsuc_figures_folded_total") for at in range(running.workers))
+
+
+def sends_totals(running: Running, worker: int) -> bool:
+    """Whether this life of a rollup worker has sent totals: it is in the middle of its work."""
+    return metric(running.base + 39 + worker, "chungsuc_totals_emitted_total") > 0
 
 
 def recovered(running: Running, name: str, restarts: int, note: Note) -> None:
@@ -72,13 +77,14 @@ def fresh_in_time(running: Running, note: Note) -> None:
     assert fresh < bound
 
 
-def test_rollup_killed_ten_times_in_mid_run_leaves_no_difference(running: Running, note: Note) -> None:
+def test_rollup_workers_killed_ten_times_in_mid_run_leave_no_difference(running: Running, note: Note) -> None:
     with Days(running.stack) as days:
-        for _ in range(10):
-            fold_something(running)
-            restarts = running.kill("rollup-1")
+        for kill in range(10):
+            worker = 1 + kill % 2
+            eventually(partial(sends_totals, running, worker), 90)
+            restarts = running.kill(f"rollup-{worker}")
             began = time.monotonic()
-            running.restarted("rollup-1", restarts, 60)
+            running.restarted(f"rollup-{worker}", restarts, 60)
             note("ready after", time.monotonic() - began)
         fresh_in_time(running, note)
     running.settled_and_verified()
@@ -100,10 +106,10 @@ def test_publisher_killed_in_mid_replay_and_repeated_leaves_no_difference(runnin
     history.write_text("".join(_lines(6000)), encoding="utf-8")
     command = running.command("replay", str(history), "--form", "covid-doses")
     for _ in range(2):
-        folded = metric(running.base + 40, "chungsuc_figures_folded_total")
+        before = folded(running)
         publisher = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            eventually(partial(folds_on, running, folded + 200), 90)
+            eventually(partial(folds_on, running, before + 200), 90)
         finally:
             publisher.kill()
         assert publisher.wait() == -signal.SIGKILL

@@ -105,18 +105,19 @@ def test_kill_at_one_offset_again_and_again_quarantines_nothing(ingest: Pipeline
 
 
 def test_end_by_sigterm_during_work_is_clean_and_counts_for_nothing(ingest: Pipeline) -> None:
-    behind = 3_000
-    for revision in range(5, behind + 5):
-        ingest.queue(Draft(revision=revision).record(), HERE)
-    ingest.producer.flush(60)
+    newest = 4
     for _ in range(2):
+        first, newest = newest + 1, newest + 1_500
+        for revision in range(first, newest + 1):
+            ingest.queue(Draft(revision=revision).record(), HERE)
+        ingest.producer.flush(60)
         process = ingest.start("ingest")
-        ingest.await_figure(lambda figure: figure.revision >= 1)
+        ingest.await_figure(lambda figure, first=first: figure.revision >= first)  # type: ignore[misc]
         assert stopped_cleanly(process)
         assert suspicions(ingest) == {}
     process = ingest.start("ingest")
-    newest = ingest.send(Draft(revision=behind + 5).record(), HERE)
-    ingest.await_figure(lambda figure: figure.revision == behind + 5)
+    last = ingest.send(Draft(revision=newest + 1).record(), HERE)
+    ingest.await_figure(lambda figure: figure.revision == newest + 1)
     assert stopped_cleanly(process)
-    assert sources(ingest) == {Source(HERE, Offset(at)) for at in range(1, newest + 1)}
+    assert sources(ingest) == {Source(HERE, Offset(at)) for at in range(1, last + 1)}
     assert not ingest.rejected.to_end()

@@ -12,7 +12,7 @@ from schemas.figure import HEAD, Slot
 from schemas.precedence import Outcome, outcome, rank, stands_before
 from schemas.report import Digest, Offset, Revision, Source
 from streams.judgment import NOTHING, judged
-from streams.page import CHILD
+from streams.book import CHILD
 
 contributions = st.tuples(
     st.integers(1, 3).map(Revision),

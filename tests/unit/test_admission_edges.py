@@ -79,7 +79,7 @@ def test_bytes_after_the_body_are_not_decodable(suffix: bytes) -> None:
 @pytest.mark.parametrize("value", ["missing", "null", "twice"])
 def test_each_required_header_stands_once_with_a_value(name: str, value: str) -> None:
     received = Draft().received()
-    instead: dict[str, list[tuple[str, bytes | None]]] = {
+    instead: dict[str, list[Any]] = {
         "missing": [],
         "null": [(name, None)],
         "twice": [(name, content) for other, content in received.headers if other == name] * 2,
