@@ -36,7 +36,7 @@ lint: install ## ruff, ruff format, mypy --strict
 	$(BIN)/mypy
 
 bench: install ## Rates and memory of ingest and rollup, checked against an oracle before a figure counts
-	@$(BIN)/python -m benchmarks.rollup
+	@$(BIN)/python -m benchmarks
 
 clean: ## Remove .venv, caches and the demo's data folder (not .chungsuc)
 	rm -rf $(VENV) .chungsuc-demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

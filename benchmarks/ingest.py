@@ -1,8 +1,8 @@
 """How many reports a second ingest decides on one core, with and without checking signatures.
 
 From a record as the broker hands it out to the encoded contribution: decode, authority, form, rows, digest, encode.
-Both ways in one run, over the same records, so that their ratio holds on a noisy machine. Forms: `bench-20` (one row of 20
-integers) and the released `testing-daily` (two rows of four).
+Both ways in one run, over the same records, so that their ratio holds on a noisy machine. Forms: `bench-20` (one row of
+20 integers) and the released `testing-daily` (two rows of four).
 """
 
 from __future__ import annotations

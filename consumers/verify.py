@@ -19,14 +19,15 @@ from dataclasses import dataclass, field
 from consumers.plain_fold import About, Made, PlainFold, Standing, Table, shown
 from consumers.read_model.database import FILE_NAME, open_reader
 from schemas.admission import Admission, Reason, Received, Rejection
-from schemas.catalogue import ANNOUNCEMENT_TYPE, Announcement, Catalogue
-from schemas.codec import PREFIX_BYTES, NotDecodable, decode_announcement, decode_figure
+from schemas.catalogue import Announcement, Catalogue
+from schemas.codec import PREFIX_BYTES, decode_figure
+from schemas.control import highest, read_control
 from schemas.figure import HEAD, FigureKind, ScopeCode, Slot, State, day_of, unpack_table
 from schemas.form import Fingerprint, Form
 from schemas.log import ActReader, Record, TopicReader
 from schemas.period import parse_period
 from schemas.precedence import Outcome
-from schemas.register import Registers, signed_by
+from schemas.register import Registers
 from schemas.report import Kind, Offset, Scope, Source
 from schemas.settings import Settings
 from schemas.signature import PublicKey
@@ -87,7 +88,7 @@ class ReportFold:
         self._registers = registers
         self._partitions = partitions
         self._quarantined = quarantined
-        self._announced: dict[int, Admission] = {}
+        self._announced: dict[int, Announcement] = {}
         self._admissions: dict[Announcement, Admission] = {}
 
     def apply(self, record: Record) -> None:
@@ -95,13 +96,14 @@ class ReportFold:
         source = record.source
         if source in self._quarantined:
             self.ends_in[source] = Reason.INTERNAL_ERROR.value
-        elif (announcement := self._control(record)) is not None:
+        elif (announcement := read_control(self._operator_key, record.key, record.value, record.headers)) is not None:
             self.ends_in[source] = CONTROL
-            self._announced[record.partition] = self._admission(announcement)
-        elif (admission := self._announced.get(record.partition)) is None:
-            raise NotVerifiable(f"reports {source} lies before the first announcement of a catalogue")
+            before = self._announced.get(record.partition)
+            self._announced[record.partition] = highest([announcement, *([before] if before else [])]) or announcement
+        elif (in_force := self._announced.get(record.partition)) is None:
+            self.ends_in[source] = Reason.UNKNOWN_FORM.value
         else:
-            decided = admission.decide(
+            decided = self._admission(in_force).decide(
                 Received(record.key, record.value, record.headers, source, record.time, self._partitions)
             )
             if isinstance(decided, Rejection):
@@ -109,18 +111,6 @@ class ReportFold:
             else:
                 self.ends_in[source] = COUNTED
                 self.fold.add(decided, source, record.time)
-
-    def _control(self, record: Record) -> Announcement | None:
-        if record.key is not None or record.value is None:
-            return None
-        if dict(record.headers).get("ce_type") != ANNOUNCEMENT_TYPE.encode():
-            return None
-        if not signed_by(self._operator_key, record.key, record.value, list(record.headers)):
-            return None
-        try:
-            return Announcement(*decode_announcement(record.value))
-        except NotDecodable:
-            return None
 
     def _admission(self, announcement: Announcement) -> Admission:
         if announcement not in self._admissions:

@@ -18,10 +18,11 @@ from deploy.errors import RefusedError
 from deploy.files import read_json, write_bytes, write_json
 from schemas.act import ACT_TYPE, Act, CatalogueReleased
 from schemas.catalogue import ANNOUNCEMENT_TYPE, RELEASED, Announcement, Catalogue, CatalogueError, refusal
-from schemas.codec import NotDecodable, decode_announcement, encode_act, encode_announcement
+from schemas.codec import encode_act, encode_announcement
+from schemas.control import read_control
 from schemas.failpoint import failpoint
 from schemas.log import ActReader, Record, TopicReader
-from schemas.register import Registers, signed_by
+from schemas.register import Registers
 from schemas.report import Millis
 from schemas.settings import Settings
 from schemas.signature import Ed25519Key, SignedRecord, sign
@@ -188,16 +189,7 @@ class CatalogueRelease:
 
 def announced(record: Record, operator: Ed25519Key) -> Announcement | None:
     """What a record of `reports` announces; None for a report and for what the operator did not sign."""
-    if record.key is not None or record.value is None:
-        return None
-    if dict(record.headers).get("ce_type") != ANNOUNCEMENT_TYPE.encode():
-        return None
-    if not signed_by(operator.public, record.key, record.value, list(record.headers)):
-        return None
-    try:
-        return Announcement(*decode_announcement(record.value))
-    except NotDecodable:
-        return None
+    return read_control(operator.public, record.key, record.value, record.headers)
 
 
 def _named(announcement: Announcement) -> dict[str, Any]:

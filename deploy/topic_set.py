@@ -19,7 +19,7 @@ from deploy.errors import NotRunningError, RefusedError, TimedOutError
 from schemas.settings import Settings
 from schemas.topics import TOPICS, Topic, topic_config
 
-_FIXED = ("message.timestamp.type", "cleanup.policy")
+_FIXED = ("message.timestamp.type", "cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes")
 _TIMEOUT_S = 30.0
 _PAUSE_S = 0.05
 

@@ -86,6 +86,8 @@ class Rejection:
     report: Report | None = None
     message_vi: str = ""
     message_en: str = ""
+    expected_vi: str = ""
+    """`expected` in Vietnamese; empty where it is a code or a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,17 @@ _SHOWN_LETTERS = 200
 """Texts of a record reach a rejection cut to this: uncut they would burst the headers that carry it."""
 
 
+_Words = tuple[str, str]
+"""Vietnamese, English."""
+
+
 class _Refused(Exception):
     def __init__(
-        self, reason: Reason, field: str, value: object, expected: str, messages: tuple[str, str] = ("", "")
+        self, reason: Reason, field: str, value: object, expected: str | _Words, messages: _Words = ("", "")
     ) -> None:
-        self.rejection = (reason, field, str(value)[:_SHOWN_LETTERS], expected[:_SHOWN_LETTERS], messages)
+        vietnamese, english = (expected, expected) if isinstance(expected, str) else expected
+        cut = slice(_SHOWN_LETTERS)
+        self.rejection = (reason, field, str(value)[cut], english[cut], vietnamese[cut], messages)
 
 
 class Admission:
@@ -130,32 +138,51 @@ class Admission:
             try:
                 report = decode_report(form, value)
             except NotDecodable as error:
-                raise _Refused(Reason.NOT_DECODABLE, "value", f"{len(value)} bytes", str(error)) from error
+                raise _Refused(
+                    Reason.NOT_DECODABLE, "value", f"{len(value)} bytes", ("một bản ghi Avro trọn vẹn", str(error))
+                ) from error
             return self._decide_decoded(received, value, form, report)
         except _Refused as refused:
-            reason, field, found, expected, (message_vi, message_en) = refused.rejection
-            return Rejection(reason, field, found, expected, report, message_vi, message_en)
+            reason, field, found, expected, expected_vi, (message_vi, message_en) = refused.rejection
+            return Rejection(reason, field, found, expected, report, message_vi, message_en, expected_vi)
 
     def _form(self, received: Received) -> tuple[Form, bytes]:
         value = received.value
         if value is None:
-            raise _Refused(Reason.NOT_DECODABLE, "value", "none", "an encoded report")
+            raise _Refused(Reason.NOT_DECODABLE, "value", "none", ("một báo cáo đã mã hóa", "an encoded report"))
         if len(value) > MAX_REPORT_BYTES:
-            raise _Refused(Reason.TOO_LARGE, "value", f"{len(value)} bytes", f"at most {MAX_REPORT_BYTES} bytes")
+            raise _Refused(
+                Reason.TOO_LARGE,
+                "value",
+                f"{len(value)} bytes",
+                (f"nhiều nhất {MAX_REPORT_BYTES} byte", f"at most {MAX_REPORT_BYTES} bytes"),
+            )
         try:
             fingerprint = fingerprint_in(value)
         except NotDecodable as error:
-            raise _Refused(Reason.NOT_DECODABLE, "value", value[:10].hex(), str(error)) from error
+            raise _Refused(
+                Reason.NOT_DECODABLE, "value", value[:10].hex(), ("một bản ghi Avro trọn vẹn", str(error))
+            ) from error
         form = self.catalogue.form(fingerprint)
         if form is None:
-            raise _Refused(Reason.UNKNOWN_FORM, "value", fingerprint.hex(), "a form of the catalogue in force")
+            raise _Refused(
+                Reason.UNKNOWN_FORM,
+                "value",
+                fingerprint.hex(),
+                ("một biểu mẫu của danh mục đang áp dụng", "a form of the catalogue in force"),
+            )
         return form, value
 
     def _decide_decoded(self, received: Received, value: bytes, sent_form: Form, report: Report) -> Admitted:
         header = report.header
         named = _headers(received, report)
         if header.line not in self.catalogue.units.lines:
-            raise _Refused(Reason.HEADER_INVALID, "line", header.line, "a line of the catalogue")
+            raise _Refused(
+                Reason.HEADER_INVALID,
+                "line",
+                header.line,
+                ("một hệ thống ngành dọc có trong danh mục", "a line of the catalogue"),
+            )
         period = _period(header.period)
         unit, superior, has_children = self._place(report, period)
         if header.unit_name is not None and header.unit_name != unit.name:
@@ -169,7 +196,10 @@ class Admission:
         self._check_authority(received, value, report, named)
         if header.entered_by is not None and not self._may_enter(report, period, superior):
             raise _Refused(
-                Reason.NOT_AUTHORISED, "entered_by", header.entered_by, f"the direct superior, {superior or 'none'}"
+                Reason.NOT_AUTHORISED,
+                "entered_by",
+                header.entered_by,
+                (f"cấp trên trực tiếp: {superior or 'không có'}", f"the direct superior, {superior or 'none'}"),
             )
         form = self._form_in_force(report, sent_form, period, received)
         _check_rows(report, sent_form, self.catalogue, period.last_day)  # type: ignore[union-attr]
@@ -183,7 +213,12 @@ class Admission:
         if period is None:
             # The period is judged later in the order; any bearer of the code does for what comes before.
             if not (versions := units.versions(header.unit)):
-                raise _Refused(Reason.UNKNOWN_UNIT, "unit", header.unit, "a unit of the catalogue")
+                raise _Refused(
+                    Reason.UNKNOWN_UNIT,
+                    "unit",
+                    header.unit,
+                    ("một đơn vị có trong danh mục", "a unit of the catalogue"),
+                )
             so_named = [unit for unit in versions if unit.name == header.unit_name]
             return (so_named or versions)[-1], None, False
         at = (header.unit, header.line, period.last_day)
@@ -191,7 +226,15 @@ class Admission:
         if place is None:
             unit = units.unit(header.unit, period.last_day)
             if unit is None:
-                raise _Refused(Reason.UNKNOWN_UNIT, "unit", header.unit, f"a unit in force on {period.last_day}")
+                raise _Refused(
+                    Reason.UNKNOWN_UNIT,
+                    "unit",
+                    header.unit,
+                    (
+                        f"một đơn vị có hiệu lực ngày {period.last_day:%d/%m/%Y}",
+                        f"a unit in force on {period.last_day}",
+                    ),
+                )
             place = (
                 unit,
                 units.superior(header.unit, period.last_day, header.line),
@@ -213,16 +256,31 @@ class Admission:
         kid = named["kid"].decode()
         entry = self._keys.key(kid)
         if entry is None:
-            raise _Refused(Reason.UNKNOWN_KEY, "kid", kid, "a registered key")
+            raise _Refused(Reason.UNKNOWN_KEY, "kid", kid, ("một khóa ký số đã đăng ký", "a registered key"))
         if not entry.valid_at(received.accepted_at):
-            raise _Refused(Reason.KEY_NOT_VALID, "kid", kid, "a key in force when the report was accepted")
+            raise _Refused(
+                Reason.KEY_NOT_VALID,
+                "kid",
+                kid,
+                ("khóa có hiệu lực vào lúc tiếp nhận báo cáo", "a key in force when the report was accepted"),
+            )
         if self._check_signatures:
             message = signed_message(received.key, value, [named[name] for name in SIGNED_HEADERS])
             if not verifies(entry.public_key, named["sig"], message):
-                raise _Refused(Reason.BAD_SIGNATURE, "sig", named["sig"].hex()[:16], f"a signature by {kid}")
+                raise _Refused(
+                    Reason.BAD_SIGNATURE,
+                    "sig",
+                    named["sig"].hex()[:16],
+                    (f"chữ ký bằng khóa {kid}", f"a signature by {kid}"),
+                )
         sender = header.entered_by or header.unit
         if entry.unit != sender:
-            raise _Refused(Reason.NOT_AUTHORISED, "kid", f"{kid} of {entry.unit}", f"a key of {sender}")
+            raise _Refused(
+                Reason.NOT_AUTHORISED,
+                "kid",
+                f"{kid} of {entry.unit}",
+                (f"khóa của đơn vị {sender}", f"a key of {sender}"),
+            )
 
     def _form_in_force(self, report: Report, sent_form: Form, period: Period | None, received: Received) -> Form:
         text = report.header.period
@@ -232,13 +290,23 @@ class Admission:
                 Reason.FORM_NOT_IN_FORCE,
                 "period",
                 text,
-                f"a day on which {sent_form.id} is in force, from {sent_form.valid_from}",
+                (
+                    f"một ngày biểu mẫu {sent_form.id} có hiệu lực, từ {sent_form.valid_from:%d/%m/%Y}",
+                    f"a day on which {sent_form.id} is in force, from {sent_form.valid_from}",
+                ),
             )
         if period is None:
-            raise _Refused(Reason.PERIOD_INVALID, "period", text, "a period such as 2021-12-13")
+            raise _Refused(
+                Reason.PERIOD_INVALID, "period", text, ("một kỳ viết như 2021-12-13", "a period such as 2021-12-13")
+            )
         today = datetime.fromtimestamp(received.accepted_at / 1000, self.catalogue.zone).date()
         if period.first_day > today:
-            raise _Refused(Reason.PERIOD_FUTURE, "period", text, f"at the latest {today}, the day of acceptance")
+            raise _Refused(
+                Reason.PERIOD_FUTURE,
+                "period",
+                text,
+                (f"muộn nhất là {today:%d/%m/%Y}, ngày tiếp nhận", f"at the latest {today}, the day of acceptance"),
+            )
         return form
 
 
@@ -269,13 +337,13 @@ def _headers(received: Received, report: Report) -> dict[str, bytes]:
         "content-type": b"application/avro",
     }
     if len(named) != len(received.headers):
-        raise _Refused(Reason.HEADER_INVALID, "headers", "a name twice", "each header once")
+        raise _Refused(Reason.HEADER_INVALID, "headers", "a name twice", ("mỗi tiêu đề một lần", "each header once"))
     for name, value in expected.items():
         if named.get(name) != value:
             raise _Refused(Reason.HEADER_INVALID, name, _text(named.get(name)), value.decode())
     for name in ("ce_source", "ce_time", "kid", "sig"):
         if named.get(name) is None:
-            raise _Refused(Reason.HEADER_INVALID, name, "none", "a value")
+            raise _Refused(Reason.HEADER_INVALID, name, "none", ("một giá trị", "a value"))
     if named["ce_source"] != named["kid"] or not named["kid"].isascii():
         raise _Refused(Reason.HEADER_INVALID, "ce_source", _text(named["ce_source"]), _text(named["kid"]))
     for field, number, largest in (
@@ -284,7 +352,7 @@ def _headers(received: Received, report: Report) -> dict[str, bytes]:
         ("issued_at", header.issued_at + 1, LATEST_ISSUE),
     ):
         if not 1 <= number <= largest:
-            raise _Refused(Reason.HEADER_INVALID, field, number, f"from 1 to {largest}")
+            raise _Refused(Reason.HEADER_INVALID, field, number, (f"từ 1 đến {largest}", f"from 1 to {largest}"))
     if named["ce_time"] != iso_time(header.issued_at).encode():
         raise _Refused(Reason.HEADER_INVALID, "ce_time", _text(named["ce_time"]), iso_time(header.issued_at))
     return named
@@ -293,18 +361,33 @@ def _headers(received: Received, report: Report) -> dict[str, bytes]:
 def _check_rows(report: Report, form: Form, catalogue: Catalogue, last_day: date) -> None:
     kind, rows = report.header.kind, report.rows
     if kind is Kind.REPORT and not rows:
-        raise _Refused(Reason.KIND_ROWS, "rows", 0, "at least one row in a report")
+        raise _Refused(Reason.KIND_ROWS, "rows", 0, ("báo cáo có ít nhất một dòng", "at least one row in a report"))
     if kind is not Kind.REPORT and rows:
-        raise _Refused(Reason.KIND_ROWS, "rows", len(rows), f"no row in a {kind}")
+        raise _Refused(
+            Reason.KIND_ROWS, "rows", len(rows), (f"không có dòng nào khi loại là {kind}", f"no row in a {kind}")
+        )
     if kind is Kind.NIL and form.has_stock:
-        raise _Refused(Reason.KIND_ROWS, "kind", kind, "a report: nil would set a stock to zero")
+        raise _Refused(
+            Reason.KIND_ROWS,
+            "kind",
+            kind,
+            ("báo cáo có số liệu: không phát sinh sẽ làm số tồn về 0", "a report: nil would set a stock to zero"),
+        )
     if len(rows) > form.max_rows:
-        raise _Refused(Reason.TOO_MANY_ROWS, "rows", len(rows), f"at most {form.max_rows}")
+        raise _Refused(
+            Reason.TOO_MANY_ROWS, "rows", len(rows), (f"nhiều nhất {form.max_rows} dòng", f"at most {form.max_rows}")
+        )
     _check_dimensions(rows, form, catalogue, last_day)
     _check_values(rows, form, report.header.scope)
     for check in form.checks:
         if check.level is CheckLevel.REJECT and (broken := broken_check(check, form, rows)):
-            raise _Refused(Reason.CHECK_FAILED, check.id, check.rule.text, "the rule to hold", broken)
+            raise _Refused(
+                Reason.CHECK_FAILED,
+                check.id,
+                check.rule.text,
+                ("phép kiểm tra phải thỏa mãn", "the rule to hold"),
+                broken,
+            )
 
 
 def _check_dimensions(rows: Sequence[Row], form: Form, catalogue: Catalogue, last_day: date) -> None:
@@ -314,7 +397,10 @@ def _check_dimensions(rows: Sequence[Row], form: Form, catalogue: Catalogue, las
         about = tuple(row[name] for name in names)
         if about in seen:
             raise _Refused(
-                Reason.DUPLICATE_ROW, ", ".join(names) or "rows", "/".join(map(str, about)), "each combination once"
+                Reason.DUPLICATE_ROW,
+                ", ".join(names) or "rows",
+                "/".join(map(str, about)),
+                ("mỗi tổ hợp một dòng", "each combination once"),
             )
         seen.add(about)
     for row in rows:
@@ -322,7 +408,13 @@ def _check_dimensions(rows: Sequence[Row], form: Form, catalogue: Catalogue, las
             code = str(row[dimension.name])
             if not catalogue.code_in_force(dimension.code_list, code, last_day):
                 raise _Refused(
-                    Reason.UNKNOWN_CODE, dimension.name, code, f"a code of {dimension.code_list} in force on {last_day}"
+                    Reason.UNKNOWN_CODE,
+                    dimension.name,
+                    code,
+                    (
+                        f"một mã của danh mục {dimension.code_list} có hiệu lực ngày {last_day:%d/%m/%Y}",
+                        f"a code of {dimension.code_list} in force on {last_day}",
+                    ),
                 )
 
 
@@ -334,10 +426,15 @@ def _check_values(rows: Sequence[Row], form: Form, scope: Scope) -> None:
             value = row[measure.name]
             if value is None:
                 if not measure.optional:
-                    raise _Refused(Reason.VALUE_MISSING, measure.name, "none", "a number")
+                    raise _Refused(Reason.VALUE_MISSING, measure.name, "none", ("một con số", "a number"))
             elif not _in_range(measure, int(value), largest):
                 smallest = -largest if measure.minimum is None else measure.minimum
-                raise _Refused(Reason.VALUE_RANGE, measure.name, value, f"from {smallest} to {largest}")
+                raise _Refused(
+                    Reason.VALUE_RANGE,
+                    measure.name,
+                    value,
+                    (f"từ {smallest} đến {largest}", f"from {smallest} to {largest}"),
+                )
 
 
 def _in_range(measure: Measure, value: int, largest: int) -> bool:

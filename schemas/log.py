@@ -94,6 +94,11 @@ class TopicReader:
         """Offset of the next record to be read, by partition."""
         return {tp.partition: self._consumer.position(tp) for tp in self._partitions}
 
+    def to_beginnings(self) -> None:
+        """Go on at the first record that is still kept, in a topic that is not kept for ever."""
+        for partition, offset in self.beginnings().items():
+            self._consumer.seek(TopicPartition(self.topic, partition), offset)
+
     def poll(self, timeout_s: float) -> list[Record]:
         """What has come within the timeout, in order within each partition; maybe nothing."""
         fetched = self._consumer.poll(timeout_ms=int(timeout_s * 1000))

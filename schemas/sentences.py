@@ -45,7 +45,7 @@ SENTENCES: Mapping[Reason, tuple[str, str]] = {
 def sentence_vi(rejection: Rejection) -> str:
     """The Vietnamese sentence, a form's own message first where a check failed."""
     said = rejection.message_vi or SENTENCES[rejection.reason][0]
-    return f"{said} – {rejection.field}: {rejection.value}; yêu cầu: {rejection.expected}."
+    return f"{said} – {rejection.field}: {rejection.value}; yêu cầu: {rejection.expected_vi or rejection.expected}."
 
 
 def sentence_en(rejection: Rejection) -> str:

@@ -8,14 +8,11 @@ the file changes the start time only.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from schemas.catalogue import ANNOUNCEMENT_TYPE, Announcement
-from schemas.codec import NotDecodable, decode_announcement
-from schemas.register import signed_by
-from schemas.signature import Header, PublicKey
+from schemas.catalogue import Announcement
+from schemas.control import highest
 
 
 @dataclass(slots=True)
@@ -28,11 +25,7 @@ class Announcements:
 
     def in_force_at(self, offset: int) -> Announcement | None:
         """The announcement that decides the record at `offset`; None before the first."""
-        found = None
-        for at, announcement in self.controls:
-            if at < offset:
-                found = announcement
-        return found
+        return highest(announcement for at, announcement in self.controls if at < offset)
 
     def add(self, offset: int, announcement: Announcement) -> None:
         """A control record was met."""
@@ -71,20 +64,3 @@ class Announcements:
             (at, Announcement(epoch, serial, bytes.fromhex(digest))) for at, epoch, serial, digest in raw["controls"]
         ]
         return cls(topic_id, raw["seen_to"], controls)
-
-
-def is_control(headers: Sequence[Header]) -> bool:
-    """Whether a record of `reports` claims to be a control record."""
-    return any(name == "ce_type" and value == ANNOUNCEMENT_TYPE.encode() for name, value in headers)
-
-
-def read_control(
-    operator_key: PublicKey, key: bytes | None, value: bytes | None, headers: Sequence[Header]
-) -> Announcement | None:
-    """The announcement of a control record signed by the operator; None for anything else."""
-    if value is None or not is_control(headers) or not signed_by(operator_key, key, value, list(headers)):
-        return None
-    try:
-        return Announcement(*decode_announcement(value))
-    except NotDecodable:
-        return None

@@ -124,6 +124,7 @@ class Worker:
         watch = asyncio.create_task(self._watch())
         await stop.wait()
         self._stopping = True
+        self.crashes.unmark()  # stopped from outside: counts against no record
         READY.set(0)
         watch.cancel()
         try:

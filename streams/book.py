@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.figure import ABSENT, Slot, State
+from schemas.figure import ABSENT, Slot, State, days_since_1970
 from schemas.form import AcrossUnits, Form
 from streams.arrays import Bools, Int32s, Int64s, add_rows, grown, spread
+from streams.columns import sized, slot_bytes, varint
 from streams.judgment import NOTHING, judged
 from streams.page import Page, PageError, Receiver
 
@@ -79,6 +80,8 @@ class Book:
         self.accounts = np.zeros(64, ACCOUNT)
         self.account_count = 0
         self.receivers: list[Receiver] = []
+        self.identities: list[bytes] = []
+        """From form to kid, of each account's total as a figure."""
         self._total_cells: Int64s = np.zeros((64, self.measures), np.int64)
         self._total_given: Int32s = np.zeros((64, self.optionals), np.int32)
         self._total_size = 0
@@ -124,6 +127,8 @@ class Book:
         account["page"], account["kind"], account["published"] = self.pages.index(page), receiver.kind, published
         account["base"] = self._new_block(page.room)
         self.receivers.append(receiver)
+        unit = receiver.unit
+        self.identities.append(page.run + slot_bytes(Slot.TOTAL, unit.code, days_since_1970(unit.valid_from)) + b"\0\0")
         page.accounts.append(number)
         page.receivers.append(receiver)
         page.account_of_unit[receiver.unit.code] = number
@@ -325,8 +330,26 @@ class Book:
         np.minimum.at(accounts["first"], held["account"], held["first"])
         np.maximum.at(accounts["newest"], held["account"], held["newest"])
 
-    def total(self, number: int) -> tuple[bytes, bytes, bytes]:
-        """(values, given, encoded dims) of a total: rows sorted by dimensions, rows of nothing but zeros dropped."""
+    def encoded_totals(self, numbers: Int64s) -> list[bytes]:
+        """Values, given and dims of totals as figures carry them; all at once where a form has no dimension."""
+        if self.form.dimensions:
+            return [self._encoded_total(number) for number in numbers.tolist()]
+        base = self.accounts["base"][numbers]
+        cells, given = self._total_cells[base], self._total_given[base]
+        if self._added is not None:
+            cells = cells * self._added
+        kept = np.any(cells != 0, axis=1) | np.any(given != 0, axis=1)
+        raw, blanks = cells.tobytes(), given.tobytes()
+        width, blank_width = 8 * self.measures, 4 * self.optionals
+        before, between = varint(width), varint(blank_width)
+        return [
+            before + raw[at * width : (at + 1) * width] + between + blanks[at * blank_width : (at + 1) * blank_width]
+            + b"\0" if is_kept else b"\0\0\0"
+            for at, is_kept in enumerate(kept.tolist())
+        ]  # fmt: skip
+
+    def _encoded_total(self, number: int) -> bytes:
+        """Rows sorted by dimensions, rows of nothing but zeros dropped."""
         account = self.accounts[number]
         page, base = self.pages[account["page"]], int(account["base"])
         cells = self._total_cells[base : base + len(page.rows)]
@@ -338,7 +361,8 @@ class Book:
             kept = kept | np.any(given != 0, axis=1)
         order = page.row_order()
         shown = order[kept[order]]
-        return cells[shown].tobytes(), given[shown].tobytes(), page.encoded_dims(shown)
+        encoded: bytes = sized(cells[shown].tobytes()) + sized(given[shown].tobytes()) + page.encoded_dims(shown)
+        return encoded
 
     # Checkpoints
 

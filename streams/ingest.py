@@ -12,11 +12,12 @@ import logging
 import time
 from pathlib import Path
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter
 
 from schemas.admission import Admission, Admitted, Reason, Received, Rejection
 from schemas.catalogue import Announcement, Catalogue
 from schemas.codec import encode_receipts
+from schemas.control import read_control
 from schemas.failpoint import failpoint
 from schemas.figure import Figure, FigureKind, ScopeCode, Slot, State, days_since_1970, pack_table
 from schemas.log import ActReader, TopicReader
@@ -29,11 +30,12 @@ from schemas.sentences import sentence_en, sentence_vi
 from schemas.settings import Settings, load_settings
 from schemas.signature import PublicKey
 from schemas.topics import FIGURES, RECEIPTS, REJECTED, REPORTS, partition_of
-from streams.announcements import Announcements, is_control, read_control
+from streams.announcements import Announcements
 from streams.app import Refused, Worker, configure_logging
 from streams.batching import BareRecord, Batch
 from streams.columns import write_contribution
 from streams.identity import LogIdentity, check_log
+from streams.metrics import BATCH_RECORDS, BATCH_SECONDS, NEXT_OFFSET
 from streams.outgoing import Outgoing
 
 log = logging.getLogger("chungsuc.ingest")
@@ -41,15 +43,6 @@ log = logging.getLogger("chungsuc.ingest")
 ACCEPTED = Counter("chungsuc_reports_admitted_total", "Reports admitted and sent to figures.")
 REJECTED_REPORTS = Counter("chungsuc_reports_rejected_total", "Reports rejected, by reason.", ["reason"])
 CONTROLS = Counter("chungsuc_control_records_total", "Control records met.")
-BATCH_RECORDS = Histogram(
-    "chungsuc_batch_records",
-    "Records per batch.",
-    ["stage"],
-    buckets=(1, 10, 100, 1_000, 3_000, 10_000, 30_000, 100_000),
-)
-BATCH_SECONDS = Histogram("chungsuc_batch_seconds", "Seconds from a batch to its acknowledgement.", ["stage"])
-NEXT_OFFSET = Gauge("chungsuc_next_offset", "Offset below which all is done and acknowledged.", ["stage", "partition"])
-
 _STATES = {Kind.REPORT: State.REPORT, Kind.NIL: State.NIL, Kind.WITHDRAWAL: State.WITHDRAWAL}
 _SAVE_EVERY_S = 5.0
 _SHOWN_LETTERS = 200
@@ -116,6 +109,7 @@ class Ingest:
         self._acts = ActReader(self._settings, self._registers)
         self._acts.refresh()
         with TopicReader(self._settings.bootstrap, self._rejected) as reader:
+            reader.to_beginnings()  # `rejected` is kept for a year
             for record in reader.to_end():
                 named = dict(record.headers)
                 if named.get("reason") == Reason.INTERNAL_ERROR.encode():
@@ -188,19 +182,24 @@ class Ingest:
         """(receiver's key, contribution) of an admitted report; rejections are queued."""
         source = Source(partition, Offset(record.offset))
         headers = tuple(record.headers)
-        if is_control(headers):
-            announcement = read_control(self._operator, record.key, record.value, headers)
-            if announcement is not None:
-                self._announcements[partition].add(record.offset, announcement)
-                CONTROLS.inc()
-                return None
+        control = read_control(self._operator, record.key, record.value, headers)
+        if control is not None:
+            self._announcements[partition].add(record.offset, control)
+            CONTROLS.inc()
+            return None
         if source in self._quarantined:
             return None
         failpoint("ingest.decide", source)
         received = Received(record.key, record.value, headers, source, Millis(record.timestamp), self._partitions)
         announcement = self._announcements[partition].in_force_at(record.offset)
         if announcement is None:
-            rejection = Rejection(Reason.UNKNOWN_FORM, "catalogue", "none", "a catalogue announced before the report")
+            rejection = Rejection(
+                Reason.UNKNOWN_FORM,
+                "catalogue",
+                "none",
+                "a catalogue announced before the report",
+                expected_vi="danh mục được công bố trước báo cáo",
+            )
             self._reject(received, rejection)
             return None
         admission = self._admission(announcement)
@@ -252,7 +251,14 @@ class Ingest:
             record.key, record.value, tuple(record.headers), source, Millis(record.timestamp), self._partitions
         )
         self._reject(
-            received, Rejection(Reason.INTERNAL_ERROR, "record", str(source), "a record that can be processed")
+            received,
+            Rejection(
+                Reason.INTERNAL_ERROR,
+                "record",
+                str(source),
+                "a record that can be processed",
+                expected_vi="một bản ghi xử lý được",
+            ),
         )
         await self._out.flush()
         self._quarantined.add(source)

@@ -24,7 +24,7 @@ from schemas.report import Scope
 from schemas.unit import LineName, UnitCode
 from streams.arrays import Int32s, Int64s, grown
 from streams.book import Arrivals, Book
-from streams.columns import Columns, read_page, read_slot, sized, slot_bytes, write_figures
+from streams.columns import Columns, read_page, read_slot, slot_bytes, write_figures
 from streams.page import Page, PageError, Receiver
 
 FOLD_VERSION = 1
@@ -283,19 +283,13 @@ class Ledger:
         heads["state"] = np.where(
             accounts["reported"] == 0, State.WITHDRAWAL, np.where(all_nil, State.NIL, State.REPORT)
         )
-        identities, tables = [], []
-        for number, page, newest in zip(
-            dirty.tolist(), accounts["page"].tolist(), accounts["newest"].tolist(), strict=True
-        ):
-            receiver = book.receivers[number]
-            unit = receiver.unit
-            result.keys.append(receiver.key)
-            result.times.append((unit.level, newest))
-            slot = slot_bytes(Slot.TOTAL, unit.code, days_since_1970(unit.valid_from))
-            identities.append(book.pages[page].run + slot + b"\0\0")
-            values, given, dims = book.total(number)
-            tables.append(sized(values) + sized(given) + dims)
-        result.values.extend(write_figures(heads, identities, tables))
+        listed = dirty.tolist()
+        receivers = [book.receivers[number] for number in listed]
+        result.keys.extend(receiver.key for receiver in receivers)
+        newest = accounts["newest"].tolist()
+        result.times.extend(zip((receiver.unit.level for receiver in receivers), newest, strict=True))
+        identities = [book.identities[number] for number in listed]
+        result.values.extend(write_figures(heads, identities, book.encoded_totals(dirty)))
         result.marks.append((book, dirty, accounts["version"].copy()))
 
     @staticmethod

@@ -27,8 +27,8 @@ from streams.app import OutForGood, Refused, Worker, configure_logging
 from streams.batching import Batch
 from streams.columns import read_columns
 from streams.identity import LogIdentity
-from streams.ingest import BATCH_RECORDS, BATCH_SECONDS, NEXT_OFFSET
 from streams.ledger import CatalogueBehind, Ledger, Totals
+from streams.metrics import BATCH_RECORDS, BATCH_SECONDS, NEXT_OFFSET
 from streams.outgoing import Outgoing
 from streams.receipts import ReceiptWriter, records
 from streams.restore import Held, restore
@@ -38,8 +38,8 @@ log = logging.getLogger("chungsuc.rollup")
 FOLDED = Counter("chungsuc_figures_folded_total", "Records of figures folded.")
 OUTCOMES = Counter("chungsuc_receipts_total", "Reports by what became of them.", ["outcome"])
 EMITTED = Counter("chungsuc_totals_emitted_total", "Totals sent and acknowledged.")
-END_TO_END = Histogram(
-    "chungsuc_end_to_end_seconds",
+ACKNOWLEDGED = Histogram(
+    "chungsuc_total_acknowledged_seconds",
     "From acceptance of the newest report in a total to the total's acknowledgement.",
     ["level"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
@@ -193,7 +193,7 @@ class Rollup:
             NEXT_OFFSET.labels("rollup", str(partition)).set(totals.upto)
             for level, newest in totals.times:
                 if newest != ABSENT:
-                    END_TO_END.labels(level).observe(max(0.0, (now_ms - newest) / 1000))
+                    ACKNOWLEDGED.labels(level).observe(max(0.0, (now_ms - newest) / 1000))
         if time.monotonic() - self._checkpoint_at > self._settings.checkpoint_every_s:
             self._checkpoint(list(self._held))
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from schemas.figure import HEAD, Slot
 from schemas.precedence import Outcome, outcome, rank, stands_before
 from schemas.report import Digest, Offset, Revision, Source
-from streams.judgment import NOTHING, judged
 from streams.book import CHILD
+from streams.judgment import NOTHING, judged
 
 contributions = st.tuples(
     st.integers(1, 3).map(Revision),

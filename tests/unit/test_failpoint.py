@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -52,3 +53,13 @@ def test_without_raise_the_process_is_killed(text: str) -> None:
     code = "from schemas.failpoint import failpoint\nfor n in range(2): failpoint('here', f'0:{n}')\nprint('alive')"
     ended = subprocess.run([sys.executable, "-c", code], env={VARIABLE: text}, capture_output=True, check=False)
     assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, b"")
+
+
+def test_sleep_stands_still_at_its_count_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "here:2:sleep=0.05")
+    monkeypatch.setattr("schemas.failpoint._passed", {})
+    failpoint("here")
+    began = time.monotonic()
+    failpoint("here")
+    assert time.monotonic() - began >= 0.05
+    failpoint("here")
