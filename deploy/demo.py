@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+from consumers.dashboard.source import NOTICE_FILE
 from deploy.cli.main import told
 from deploy.cli.output import print_table
 from deploy.drain import drain
@@ -37,6 +38,7 @@ DAYS = tuple(MONDAY + timedelta(days=n) for n in range(7))
 SEED = 2021
 DRAIN_WITHIN_S = 60.0
 SERIES = "series"
+NOTICE = "Số liệu mô phỏng (synthetic): đơn vị có thật, con số được dựng cho bản trình diễn."
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,7 @@ def run(data: Path, *, port_base: int | None, wait: bool) -> int:
     with stack_at(data, port_base=port_base) as stack:
         settings = stack.settings()
         print(f"ready after {time.monotonic() - started:.1f} s; sending the week", flush=True)
+        (data / NOTICE_FILE).write_text(NOTICE, encoding="utf-8")
         send_week(stack)
         drain(settings, lambda: stored_offsets(settings), DRAIN_WITHIN_S)
         with open_read_model(settings) as model:

@@ -121,8 +121,8 @@ def test_checkpoint_of_another_cluster_stops_rollup_for_good_and_rebuild_is_the_
     with stack_on(tmp_path, BASE + 100) as other:
         other.fresh_total_within(90)
         other.drained()
-        foreign = largest_checkpoint(other)
         other.down()
+        foreign = largest_checkpoint(other)
     running.down()
     shutil.rmtree(running.data / "checkpoints" / foreign.name)
     shutil.copytree(foreign, running.data / "checkpoints" / foreign.name)
