@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from consumers.plain_fold import About, Made
 from consumers.read_model.database import open_writer
 from consumers.verify import (
-    NotVerifiable,
+    CONTROL,
     ReportFold,
     Verification,
     compare_outcomes,
@@ -18,6 +19,11 @@ from consumers.verify import (
     compare_totals,
     stored_totals,
 )
+from schemas.admission import Reason
+from schemas.catalogue import ANNOUNCEMENT_TYPE
+from schemas.codec import encode_announcement
+from schemas.report import Offset
+from schemas.signature import sign
 from schemas.unit import UnitCode
 from tests.support.read_model import CATALOGUE, DAYS, OPERATOR, PARTITIONS
 from tests.support.reports import ReportLog, eventful, registers
@@ -89,11 +95,26 @@ def test_a_quarantined_report_stays_out(log: ReportLog) -> None:
     assert folded.fold.totals()[About(*page, "B", unit.valid_from)].table == {}
 
 
-def test_a_report_before_any_announcement_can_not_be_judged(log: ReportLog) -> None:
+def test_a_report_before_any_announcement_ends_as_unknown_form(log: ReportLog) -> None:
     fold = ReportFold(OPERATOR.public, registers(), PARTITIONS, set())
     report = next(record for record in log.records if record.key is not None)
-    with pytest.raises(NotVerifiable, match="before the first announcement"):
-        fold.apply(report)
+    fold.apply(report)
+    assert fold.ends_in[report.source] == Reason.UNKNOWN_FORM.value
+
+
+def test_an_older_announcement_written_once_more_rolls_nothing_back(log: ReportLog) -> None:
+    fold = ReportFold(OPERATOR.public, registers(), PARTITIONS, set())
+    control = next(record for record in log.records if record.key is None)
+    fold.apply(control)
+    before = dict(fold._announced)
+    value = encode_announcement(0, 1, bytes(32))
+    signed = sign(
+        OPERATOR, key=None, value=value, event_type=ANNOUNCEMENT_TYPE, event_id="old", time="2021-12-13T00:00:00Z"
+    )
+    older = replace(control, offset=Offset(control.offset + 1), value=value, headers=signed.headers)
+    fold.apply(older)
+    assert fold.ends_in[older.source] == CONTROL
+    assert fold._announced == before
 
 
 def test_differences_of_a_total_are_named_by_row() -> None:
