@@ -56,7 +56,7 @@ def send_backlog(running: Running, count: int) -> int:
     for number, (day, unit) in enumerate(islice(product(range(DAYS), units), count)):
         period = PeriodText((FIRST_DAY + timedelta(days=day)).isoformat())
         row = {measure.name: (number * 7 + at) % 1000 for at, measure in enumerate(form.measures)}
-        report = Report(form.id, Header(unit, period, Kind.REPORT, Revision(1), number, now), [row])
+        report = Report(form.id, Header(unit, period, Kind.REPORT, Revision(1), number + 1, now), [row])
         record = sign(
             signers[unit],
             key=unit.encode(),

@@ -182,7 +182,7 @@ class Running:
         self._await_gone(pids)
 
     def _await_gone(self, pids: dict[str, int]) -> None:
-        eventually(lambda: not (left := [name for name, pid in pids.items() if lives(pid)]) or print(left), 40)
+        eventually(lambda: not any(lives(pid) for pid in pids.values()), 40)
         if self._supervisor is not None:
             self._supervisor.wait(10)
             self._supervisor = None
