@@ -13,6 +13,7 @@ from typing import NewType, Protocol
 
 import nacl.exceptions
 import nacl.signing
+from nacl.bindings import crypto_sign_BYTES, crypto_sign_open, crypto_sign_PUBLICKEYBYTES
 
 from schemas.report import KeyId
 
@@ -114,8 +115,10 @@ def sign(
 
 def verifies(public_key: PublicKey, signature: bytes, message: bytes) -> bool:
     """Whether `signature` was made over `message` by the owner of `public_key`."""
+    if len(signature) != crypto_sign_BYTES or len(public_key) != crypto_sign_PUBLICKEYBYTES:
+        return False
     try:
-        nacl.signing.VerifyKey(public_key).verify(message, signature)
-    except (nacl.exceptions.BadSignatureError, nacl.exceptions.ValueError, ValueError):
+        crypto_sign_open(signature + message, public_key)
+    except nacl.exceptions.BadSignatureError:
         return False
     return True

@@ -53,8 +53,7 @@ class Checkpoints:
         self._folder = folder
         self._identity = identity
         self._lock: IO[bytes] | None = None
-        self._files: dict[str, dict[str, Any]] = {}
-        self._slots_written = 0
+        self._pages: dict[str, dict[str, Any]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -106,19 +105,11 @@ class Checkpoints:
         except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
             raise Unfit(f"checkpoint {self._folder} is damaged: {error}") from error
         ledger.next_offset = int(manifest["next_offset"])
-        self._files = {page["run"]: page for page in manifest["pages"]}
+        self._pages = {page["run"]: page for page in manifest["pages"]}
 
     def save(self, ledger: Ledger, last: LastRecord | None) -> int:
         """Write what has changed since the last checkpoint. Returns the bytes written. Needs `hold()`."""
-        written = 0
-        pages = []
-        for run, page in ledger.pages.items():
-            known = self._files.get(run.hex())
-            if page.changed or known is None:
-                known = self._write_page(run, ledger)
-                written += known["size"]
-                page.changed = False
-            pages.append(known)
+        pages, written = self._write_pages(ledger)
         runs = ledger.slot_runs
         content = np.array([len(run) for run in runs], "<u4").tobytes() + b"".join(runs)
         slots = self._write_file("slots", content)
@@ -131,7 +122,7 @@ class Checkpoints:
             "last": asdict(last) if last else None,
             "slot_count": len(runs),
             "slots": slots,
-            "pages": pages,
+            "pages": list(pages.values()),
         }
         text = json.dumps(manifest)
         envelope = json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), "manifest": text})
@@ -139,20 +130,46 @@ class Checkpoints:
         _write_through(temporary, envelope.encode())
         temporary.replace(self._manifest)
         _sync_folder(self._folder)
-        self._files = {page["run"]: page for page in pages}
-        self._clear({slots["name"], *(page["name"] for page in pages)})
+        self._pages = pages
+        self._clear({slots["name"], *(page["name"] for page in pages.values())})
         return int(written + slots["size"])
 
-    def _write_page(self, run: bytes, ledger: Ledger) -> dict[str, Any]:
-        state = ledger.page_state(run)
-        out = io.BytesIO()
-        for name in _ARRAYS:
-            np.lib.format.write_array(out, np.ascontiguousarray(state[name]), allow_pickle=False)
-        out.write(json.dumps([state["dims"], state["receivers"]], ensure_ascii=False).encode())
-        return {"run": run.hex(), **self._write_file("page", out.getvalue())}
+    def _write_pages(self, ledger: Ledger) -> tuple[dict[str, dict[str, Any]], int]:
+        """All pages' places, the changed ones in one new pack: one file to sync, however many pages have changed."""
+        sparse = self._sparse_packs()
+        pages: dict[str, dict[str, Any]] = {}
+        fresh: list[tuple[str, bytes]] = []
+        for run, page in ledger.pages.items():
+            known = self._pages.get(run.hex())
+            if page.changed or known is None or known["name"] in sparse:
+                fresh.append((run.hex(), _page_bytes(ledger.page_state(run))))
+                page.changed = False
+            else:
+                pages[run.hex()] = known
+        if not fresh:
+            return pages, 0
+        pack = self._write_file("pack", b"".join(content for _, content in fresh))
+        at = 0
+        for run_hex, content in fresh:
+            digest = hashlib.sha256(content).hexdigest()
+            pages[run_hex] = {"run": run_hex, "name": pack["name"], "at": at, "size": len(content), "sha256": digest}
+            at += len(content)
+        return pages, int(pack["size"])
+
+    def _sparse_packs(self) -> set[str]:
+        """Packs of which less than half is still in use: what is left of them moves to the new one."""
+        used: dict[str, int] = {}
+        for page in self._pages.values():
+            used[page["name"]] = used.get(page["name"], 0) + page["size"]
+        return {name for name, size in used.items() if 2 * size < (self._folder / name).stat().st_size}
 
     def _read_page(self, page: Mapping[str, Any]) -> dict[str, Any]:
-        stream = io.BytesIO(self._read_file(page))
+        with (self._folder / str(page["name"])).open("rb") as file:
+            file.seek(int(page["at"]))
+            content = file.read(int(page["size"]))
+        if hashlib.sha256(content).hexdigest() != page["sha256"]:
+            raise ValueError(f"{page['name']} is not what was written")
+        stream = io.BytesIO(content)
         state: dict[str, Any] = {name: np.lib.format.read_array(stream, allow_pickle=False) for name in _ARRAYS}
         if state["children"].dtype != CHILD:
             raise ValueError("its columns are not this version's")
@@ -196,6 +213,14 @@ class Checkpoints:
         for path in self._folder.iterdir():
             if path.suffix in (".bin", ".new") and path.name not in kept:
                 path.unlink(missing_ok=True)
+
+
+def _page_bytes(state: Mapping[str, Any]) -> bytes:
+    out = io.BytesIO()
+    for name in _ARRAYS:
+        np.lib.format.write_array(out, np.ascontiguousarray(state[name]), allow_pickle=False)
+    out.write(json.dumps([state["dims"], state["receivers"]], ensure_ascii=False).encode())
+    return out.getvalue()
 
 
 def _write_through(path: Path, content: bytes) -> None:

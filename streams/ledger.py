@@ -27,7 +27,7 @@ from streams.book import Arrivals, Book
 from streams.columns import Columns, read_page, read_slot, slot_bytes, write_figures
 from streams.page import Page, PageError, Receiver
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 """Raised whenever the same log would give other totals or another checkpoint; old checkpoints are then not used."""
 
 _OWN_PAGE = list(Scope).index(Scope.OWN)

@@ -68,7 +68,7 @@ class Rollup:
         self._pending: dict[int, list[bytes]] = {}
         self._since_emission = 0
         self._emitted_at = time.monotonic()
-        self._checkpoint_at = time.monotonic()
+        self._next_checkpoint = time.monotonic() + settings.checkpoint_every_s
         self._turn = asyncio.Lock()
 
     async def start(self, worker: Worker) -> None:
@@ -194,29 +194,28 @@ class Rollup:
             for level, newest in totals.times:
                 if newest != ABSENT:
                     ACKNOWLEDGED.labels(level).observe(max(0.0, (now_ms - newest) / 1000))
-        if time.monotonic() - self._checkpoint_at > self._settings.checkpoint_every_s:
+        if time.monotonic() > self._next_checkpoint:
             self._checkpoint(list(self._held))
 
     def _checkpoint(self, partitions: list[int]) -> None:
         """Write checkpoints; only ever called when everything folded is acknowledged."""
-        self._checkpoint_at = time.monotonic()
+        began = time.monotonic()
         for partition in partitions:
             held = self._held[partition]
             if held.saved_at != held.ledger.next_offset and held.checkpoints.hold():
                 CHECKPOINT_BYTES.inc(held.checkpoints.save(held.ledger, held.last))
                 held.saved_at = held.ledger.next_offset
                 CHECKPOINT_TIME.labels(str(partition)).set_to_current_time()
+        ended = time.monotonic()
+        # Large ledgers take longer to write: never more than a tenth of the time.
+        self._next_checkpoint = ended + max(self._settings.checkpoint_every_s, 9 * (ended - began))
 
     async def _tick(self) -> None:
         """Send what a quiet log would otherwise leave waiting."""
         pause = self._settings.emit_every_ms / 1000
         while True:
             await asyncio.sleep(pause)
-            if (
-                self._since_emission
-                or self._pending
-                or time.monotonic() - self._checkpoint_at > self._settings.checkpoint_every_s
-            ):
+            if self._since_emission or self._pending or time.monotonic() > self._next_checkpoint:
                 await self._worker.guarded(self._tick_once())
 
     async def _tick_once(self) -> None:

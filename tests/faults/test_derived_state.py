@@ -106,7 +106,7 @@ def test_damaged_checkpoint_stops_rollup_for_good_and_rebuild_is_the_way_out(run
     running.settled_and_verified()
     running.down()
     folder = largest_checkpoint(running)
-    page = max(folder.glob("page-*.bin"), key=lambda path: path.stat().st_size)
+    page = max(folder.glob("pack-*.bin"), key=lambda path: path.stat().st_size)
     content = bytearray(page.read_bytes())
     content[len(content) // 2] ^= 1
     page.write_bytes(content)

@@ -74,7 +74,7 @@ def test_checkpoint_of_another_cluster_or_topic_is_refused(tmp_path: Path) -> No
             Checkpoints(tmp_path, other).load(Ledger(CATALOGUE))
 
 
-@pytest.mark.parametrize("kind", ["page", "slots"])
+@pytest.mark.parametrize("kind", ["pack", "slots"])
 def test_damaged_file_is_refused(tmp_path: Path, kind: str) -> None:
     saved(tmp_path)
     (path,) = tmp_path.glob(f"{kind}-*.bin")
@@ -87,7 +87,7 @@ def test_damaged_file_is_refused(tmp_path: Path, kind: str) -> None:
 
 def test_missing_page_is_refused(tmp_path: Path) -> None:
     saved(tmp_path)
-    next(tmp_path.glob("page-*.bin")).unlink()
+    next(tmp_path.glob("pack-*.bin")).unlink()
     with pytest.raises(Unfit, match="damaged"):
         Checkpoints(tmp_path, HERE).load(Ledger(CATALOGUE))
 
@@ -114,7 +114,7 @@ def test_unchanged_pages_are_not_written_again_and_old_ones_are_cleared(tmp_path
     assert checkpoints.hold()
     ledger = filled()
     checkpoints.save(ledger, None)
-    before = {path.name for path in tmp_path.glob("page-*.bin")}
+    before = {path.name for path in tmp_path.glob("pack-*.bin")}
     later = Sent(
         "a1",
         "covid-doses",
@@ -126,7 +126,7 @@ def test_unchanged_pages_are_not_written_again_and_old_ones_are_cleared(tmp_path
     )
     ledger.fold(read_columns([encode_figure(as_figure(CATALOGUE, later))]), np.array([3]))
     checkpoints.save(ledger, None)
-    after = {path.name for path in tmp_path.glob("page-*.bin")}
+    after = {path.name for path in tmp_path.glob("pack-*.bin")}
     assert before < after
     corrected = Sent(
         "a1",
@@ -139,6 +139,6 @@ def test_unchanged_pages_are_not_written_again_and_old_ones_are_cleared(tmp_path
     )
     ledger.fold(read_columns([encode_figure(as_figure(CATALOGUE, corrected))]), np.array([4]))
     checkpoints.save(ledger, None)
-    assert len(list(tmp_path.glob("page-*.bin"))) == 2
-    assert not before & {path.name for path in tmp_path.glob("page-*.bin")}
+    assert len(list(tmp_path.glob("pack-*.bin"))) == 2
+    assert not before & {path.name for path in tmp_path.glob("pack-*.bin")}
     checkpoints.release()
