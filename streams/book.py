@@ -92,6 +92,7 @@ class Book:
 
     def add_page(self, page: Page) -> None:
         """Take a page of this form version."""
+        page.number = len(self.pages)
         self.pages.append(page)
 
     def add_children(
@@ -124,7 +125,7 @@ class Book:
         account = self.accounts[number]
         account["version"] = account["acknowledged"] = account["newest"] = ABSENT
         account["first"] = _NEVER
-        account["page"], account["kind"], account["published"] = self.pages.index(page), receiver.kind, published
+        account["page"], account["kind"], account["published"] = page.number, receiver.kind, published
         account["base"] = self._new_block(page.room)
         self.receivers.append(receiver)
         unit = receiver.unit

@@ -102,6 +102,7 @@ class Ingest:
         self._out = Outgoing(self._settings)
         await self._out.start()
         self._partitions = await self._out.partitions(self.topic)
+        await self._out.partitions(self._figures)
         await asyncio.to_thread(self._read_registers)
 
     def _read_registers(self) -> None:
@@ -166,7 +167,7 @@ class Ingest:
                 figures.append(made[1])
             if at % 500 == 499:
                 await asyncio.sleep(0)  # so that Faust's own tasks get their turn in a large batch
-        await self._out.by_key(self._figures, keys, figures)
+        self._out.by_key(self._figures, keys, figures)
         failpoint("ingest.before_produce")
         await self._out.flush()
         failpoint("ingest.after_ack")

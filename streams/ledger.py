@@ -71,7 +71,8 @@ class Ledger:
         self.pages: dict[bytes, Page] = {}
         self.slots: dict[bytes, int] = {}
         self.slot_runs: list[bytes] = []
-        self._twins: list[int] = []
+        self._twins: Int32s = np.full(64, -1, np.int32)
+        self._kinds: npt.NDArray[np.uint8] = np.zeros(64, np.uint8)
         self._codes: dict[UnitCode, int] = {}
         self._code_list: list[UnitCode] = []
         self._eras: dict[tuple[str, int, int], Int32s] = {}
@@ -171,7 +172,9 @@ class Ledger:
         slot, unit, valid_from = read_slot(run)
         slot_id = self.slots[run] = len(self.slot_runs)
         self.slot_runs.append(run)
-        self._twins.append(-1)
+        if slot_id >= len(self._twins):
+            self._twins, self._kinds = grown(self._twins, slot_id + 1, -1), grown(self._kinds, slot_id + 1)
+        self._kinds[slot_id] = slot
         if slot != Slot.TOTAL:
             twin = self.slots.get(slot_bytes(Slot.ENTERED if slot == Slot.OWN else Slot.OWN, unit, valid_from), -1)
             if twin >= 0:
@@ -196,10 +199,8 @@ class Ledger:
         if (children >= 0).all():
             return children
         new = np.unique(slot_ids[children < 0])
-        listed = new.tolist()
-        slots = np.array([self.slot_runs[slot_id][0] for slot_id in listed], np.uint8)
-        twins = np.array([self._twins[slot_id] for slot_id in listed], np.int32)
-        self._books[page.form.fingerprint].add_children(page, new, slots, self._accounts(page, new), twins)
+        accounts = self._accounts(page, new)
+        self._books[page.form.fingerprint].add_children(page, new, self._kinds[new], accounts, self._twins[new])
         return page.known_children(slot_ids)
 
     def _accounts(self, page: Page, slot_ids: Int32s) -> Int32s:

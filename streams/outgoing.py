@@ -18,6 +18,8 @@ from schemas.topics import MIB, partition_of
 _BATCH_BYTES = MIB
 _LARGEST_REQUEST_BYTES = 17 * MIB
 _Record = tuple[bytes | None, bytes, Sequence[tuple[str, bytes]]]
+Queued = dict[tuple[str, int], list[_Record]]
+"""Records by topic and partition."""
 
 
 class Outgoing:
@@ -33,7 +35,7 @@ class Outgoing:
             client_id=settings.worker_id,
         )
         self._partitions: dict[str, int] = {}
-        self._queued: dict[tuple[str, int], list[_Record]] = {}
+        self._queued: Queued = {}
 
     async def start(self) -> None:
         """Connect."""
@@ -49,9 +51,9 @@ class Outgoing:
             self._partitions[topic] = len(await self._producer.partitions_for(topic))
         return self._partitions[topic]
 
-    async def by_key(self, topic: str, keys: Iterable[bytes], values: Iterable[bytes]) -> None:
-        """Queue records under their keys."""
-        count = await self.partitions(topic)
+    def by_key(self, topic: str, keys: Iterable[bytes], values: Iterable[bytes]) -> None:
+        """Queue records under their keys. `partitions` of the topic must have been asked for before."""
+        count = self._partitions[topic]
         for key, value in zip(keys, values, strict=True):
             self._queued.setdefault((topic, partition_of(key, count)), []).append((key, value, ()))
 
@@ -66,9 +68,17 @@ class Outgoing:
         """Queue one record for a partition."""
         self._queued.setdefault((topic, partition), []).append((key, value, headers))
 
+    def take(self) -> Queued:
+        """All that is queued, to be given to `send`; the queue is empty then."""
+        queued, self._queued = self._queued, {}
+        return queued
+
     async def flush(self) -> None:
         """Send all that is queued and wait until the broker has acknowledged it. Raises what the broker says."""
-        queued, self._queued = self._queued, {}
+        await self.send(self.take())
+
+    async def send(self, queued: Queued) -> None:
+        """Send what was taken from the queue and wait until the broker has acknowledged it."""
         acks: list[asyncio.Future[Any]] = []
         for (topic, partition), records in queued.items():
             acks += await self._send(topic, partition, records)

@@ -37,6 +37,8 @@ class Page:
 
     def __init__(self, run: bytes, form: Form, scope: int, line: str, period: str, last_day: date) -> None:
         self.run = run
+        self.number = -1
+        """Its place in the book."""
         self.form = form
         self.scope = scope
         self.line = line

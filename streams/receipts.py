@@ -49,17 +49,18 @@ class ReceiptWriter:
         heads["figures_offset"] = offsets[chosen]
         raw, size = heads.tobytes(), HEAD.itemsize
         words = _warnings(columns, chosen, ledger)
-        for at, index in enumerate(chosen.tolist()):
-            receipt = raw[at * size : (at + 1) * size] + columns.runs[index] + words.get(index, _NO_WORDS)
-            found.setdefault(self._partition(columns.slots[index]), []).append(receipt)
+        listed = chosen.tolist()
+        runs, slots = columns.runs, columns.slots
+        places = self._partition_of_slot
+        for run in {slots[index] for index in listed} - places.keys():
+            places[run] = partition_of(read_slot(run)[1].encode(), self._partitions)
+        partitions = np.array([places[slots[index]] for index in listed])
+        for partition in np.unique(partitions).tolist():
+            found[partition] = [
+                raw[at * size : (at + 1) * size] + runs[listed[at]] + (words.get(listed[at], _NO_WORDS))
+                for at in np.flatnonzero(partitions == partition).tolist()
+            ]
         return found
-
-    def _partition(self, run: bytes) -> int:
-        partition = self._partition_of_slot.get(run)
-        if partition is None:
-            code = read_slot(run)[1]
-            partition = self._partition_of_slot[run] = partition_of(code.encode(), self._partitions)
-        return partition
 
 
 def records(receipts: Sequence[bytes]) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 
 import numpy as np
 from prometheus_client import Counter, Gauge, Histogram
@@ -29,7 +30,7 @@ from streams.columns import read_columns
 from streams.identity import LogIdentity
 from streams.ledger import CatalogueBehind, Ledger, Totals
 from streams.metrics import BATCH_RECORDS, BATCH_SECONDS, NEXT_OFFSET
-from streams.outgoing import Outgoing
+from streams.outgoing import Outgoing, Queued
 from streams.receipts import ReceiptWriter, records
 from streams.restore import Held, restore
 
@@ -54,6 +55,14 @@ _BATCHES_PER_EMISSION = 8
 _NAMES = [outcome.value for outcome in Outcome]
 
 
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """Changed totals of each partition and the records that carry them and the receipts."""
+
+    totals: list[tuple[int, Held, Totals]]
+    queued: Queued
+
+
 class Rollup:
     """The stage that folds `figures`."""
 
@@ -70,12 +79,14 @@ class Rollup:
         self._emitted_at = time.monotonic()
         self._next_checkpoint = time.monotonic() + settings.checkpoint_every_s
         self._turn = asyncio.Lock()
+        self._sending: asyncio.Task[None] | None = None
 
     async def start(self, worker: Worker) -> None:
         """Connect and read the catalogue."""
         self._worker = worker
         self._out = Outgoing(self._settings)
         await self._out.start()
+        await self._out.partitions(self.topic)
         self._receipt_writer = ReceiptWriter(await self._out.partitions(self._receipts_topic))
         await asyncio.to_thread(self._read_acts)
         self._ticking = asyncio.create_task(self._tick())
@@ -132,8 +143,10 @@ class Rollup:
             await self._fold(held, batch)
             self._since_emission += 1
             late = time.monotonic() - self._emitted_at > self._settings.emit_every_ms / 1000
-            if not more_waiting or late or self._since_emission >= _BATCHES_PER_EMISSION:
+            if not more_waiting:
                 await self._emit()
+            elif late or self._since_emission >= _BATCHES_PER_EMISSION:
+                await self._emit_meanwhile()
         BATCH_RECORDS.labels("rollup").observe(len(batch.records))
         BATCH_SECONDS.labels("rollup").observe(time.perf_counter() - began)
 
@@ -170,32 +183,52 @@ class Rollup:
         self._catalogue = self._registers.newest_catalogue() or self._catalogue
 
     async def _emit(self) -> None:
-        """Send all changed totals and the receipts so far; done is what the broker has acknowledged."""
+        """Send all changed totals and the receipts so far, and wait until the broker has them."""
+        await self._landed()
+        await self._land(self._emission())
+        if time.monotonic() > self._next_checkpoint:
+            self._checkpoint(list(self._held))
+
+    async def _emit_meanwhile(self) -> None:
+        """Send in the background: folding goes on while the broker writes. One such emission at a time."""
+        await self._landed()
+        if time.monotonic() > self._next_checkpoint:
+            await self._emit()
+        else:
+            self._sending = asyncio.create_task(self._worker.guarded(self._land(self._emission())))
+
+    async def _landed(self) -> None:
+        if self._sending is not None:
+            await self._sending
+            self._sending = None
+
+    def _emission(self) -> Emission:
         self._since_emission = 0
         self._emitted_at = time.monotonic()
-        emitted: list[tuple[int, Totals]] = []
-        for partition, held in self._held.items():
-            totals = held.ledger.totals()
-            emitted.append((partition, totals))
-            await self._out.by_key(self.topic, totals.keys, totals.values)
+        totals = [(partition, held, held.ledger.totals()) for partition, held in self._held.items()]
+        for _, _, changed in totals:
+            self._out.by_key(self.topic, changed.keys, changed.values)
         pending, self._pending = self._pending, {}
         for partition, receipts in pending.items():
             for value in records(receipts):
                 self._out.to_partition(self._receipts_topic, partition, value)
+        return Emission(totals, self._out.take())
+
+    async def _land(self, emission: Emission) -> None:
+        """Send an emission; what it covers is done once the broker has acknowledged all of it."""
         failpoint("rollup.before_produce")
-        await self._out.flush()
+        await self._out.send(emission.queued)
         failpoint("rollup.after_ack")
         now_ms = time.time() * 1000
-        for partition, totals in emitted:
+        for partition, held, totals in emission.totals:
             Ledger.acknowledged(totals)
-            self._done[partition] = totals.upto
+            if self._held.get(partition) is held:
+                self._done[partition] = totals.upto
             EMITTED.inc(len(totals.keys))
             NEXT_OFFSET.labels("rollup", str(partition)).set(totals.upto)
             for level, newest in totals.times:
                 if newest != ABSENT:
                     ACKNOWLEDGED.labels(level).observe(max(0.0, (now_ms - newest) / 1000))
-        if time.monotonic() > self._next_checkpoint:
-            self._checkpoint(list(self._held))
 
     def _checkpoint(self, partitions: list[int]) -> None:
         """Write checkpoints; only ever called when everything folded is acknowledged."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -101,6 +103,44 @@ def test_writer_of_figures_writes_the_bytes_of_fastavro(figure: Figure) -> None:
 def test_a_cut_off_figure_is_not_read_as_another(figure: Figure, kept: int) -> None:
     with pytest.raises(NotDecodable):
         read_columns([encode_figure(figure)[:kept]])
+
+
+@settings(deadline=None)
+@given(figures(), st.lists(figures(), max_size=2), st.lists(longs, min_size=2, max_size=12))
+def test_records_of_one_length_are_cut_alike(figure: Figure, others: list[Figure], versions: list[int]) -> None:
+    batch = [replace(figure, version=version, digest=Digest(bytes([at]) * 32)) for at, version in enumerate(versions)]
+    batch[1:1] = others
+    encoded = [encode_figure(one) for one in batch]
+    alone = read_columns(encoded)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streams.columns._TOGETHER", 2)
+        together = read_columns(encoded)
+    for name in ("pages", "slots", "runs", "values", "given", "dims"):
+        assert getattr(together, name) == getattr(alone, name), name
+    assert together.heads.tobytes() == alone.heads.tobytes()
+
+
+@settings(deadline=None)
+@given(figures(), st.integers(0, 400), st.integers(1, 255))
+def test_one_spoilt_record_among_equals_is_not_cut_like_them(figure: Figure, at: int, spoilt: int) -> None:
+    good = encode_figure(figure)
+    at %= len(good)
+    bad = good[:at] + bytes([good[at] ^ spoilt]) + good[at + 1 :]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streams.columns._TOGETHER", 1_000)
+        try:
+            alone = read_columns([good, bad, good])
+        except NotDecodable:
+            alone = None
+        patch.setattr("streams.columns._TOGETHER", 2)
+        try:
+            together = read_columns([good, bad, good])
+        except NotDecodable:
+            together = None
+    assert (alone is None) == (together is None)
+    if alone is not None and together is not None:
+        assert together.runs == alone.runs
+        assert together.values == alone.values
 
 
 def test_an_unknown_fingerprint_is_refused() -> None:
