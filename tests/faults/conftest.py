@@ -9,11 +9,6 @@ import pytest
 Note = Callable[[str, float], None]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """`-m "not long"` leaves out what takes minutes."""
-    config.addinivalue_line("markers", "long: takes minutes; left out of `make test`")
-
-
 @pytest.fixture
 def note(record_property: Callable[[str, object], None], request: pytest.FixtureRequest) -> Note:
     """Keep a measured number of seconds: in the test's output and in the report."""
