@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo real test lint bench clean
+.PHONY: help install demo real test test-long lint bench clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ real: install ## Malaysia's published and revised history: 72,868 rows, compared
 
 test: install ## Unit, property and integration tests, and the short fault tests
 	$(BIN)/python -m pytest
+
+test-long: install ## The fault tests that take minutes each: every kill, takeover, damaged logs, a large backlog
+	$(BIN)/python -m pytest -m long tests
 
 lint: install ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check .

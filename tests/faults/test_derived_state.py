@@ -115,6 +115,7 @@ def test_damaged_checkpoint_stops_rollup_for_good_and_rebuild_is_the_way_out(run
     assert_rebuilt(running)
 
 
+@pytest.mark.long
 def test_checkpoint_of_another_cluster_stops_rollup_for_good_and_rebuild_is_the_way_out(
     running: Running, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def fresh_in_time(running: Running, note: Note) -> None:
     assert fresh < bound
 
 
+@pytest.mark.long
 def test_rollup_workers_killed_ten_times_in_mid_run_leave_no_difference(running: Running, note: Note) -> None:
     with Days(running.stack) as days:
         for kill in range(10):
@@ -91,7 +92,15 @@ def test_rollup_workers_killed_ten_times_in_mid_run_leave_no_difference(running:
     assert_answers(running.settings, days)
 
 
-@pytest.mark.parametrize("name", ["ingest-1", "rollup-1", "read-model", "broker"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("ingest-1", marks=pytest.mark.long),
+        "rollup-1",
+        pytest.param("read-model", marks=pytest.mark.long),
+        "broker",
+    ],
+)
 def test_killed_process_is_back_in_time_and_leaves_no_difference(running: Running, name: str, note: Note) -> None:
     first = {"ingest-1": 2, "rollup-1": 4, "read-model": 6, "broker": 8}[name]
     with Days(running.stack, first=_month(first)) as days:
@@ -101,6 +110,7 @@ def test_killed_process_is_back_in_time_and_leaves_no_difference(running: Runnin
     assert_answers(running.settings, days)
 
 
+@pytest.mark.long
 def test_publisher_killed_in_mid_replay_and_repeated_leaves_no_difference(running: Running, tmp_path: Path) -> None:
     history = tmp_path / "history.csv"
     history.write_text("".join(_lines(6000)), encoding="utf-8")
@@ -120,6 +130,7 @@ def test_publisher_killed_in_mid_replay_and_repeated_leaves_no_difference(runnin
     running.settled_and_verified()
 
 
+@pytest.mark.long
 def test_killed_supervisor_takes_its_children_along_and_the_next_up_goes_on(running: Running, note: Note) -> None:
     with Days(running.stack, first=_month(10)) as days:
         eventually(lambda: days.sent, 60)

@@ -21,6 +21,9 @@ BASE = 22500
 DAY = date(2021, 4, 5)
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(tmp_path_factory.mktemp("log"), BASE)

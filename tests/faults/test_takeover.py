@@ -71,6 +71,7 @@ def test_stopped_worker_is_replaced_by_one_with_another_folder_and_may_wake_up(r
     assert_answers(running.settings, days)
 
 
+@pytest.mark.long
 def test_stopped_worker_is_replaced_by_a_twin_with_its_id_and_may_wake_up(
     running: Running, tmp_path: Path, note: Note
 ) -> None:
