@@ -15,6 +15,7 @@ from typing import Any
 
 from kafka import TopicPartition
 from kafka.admin import OffsetSpec
+from kafka.errors import KafkaError
 
 from deploy.errors import TimedOutError
 from deploy.topic_set import admin_client
@@ -55,9 +56,14 @@ class LogOffsets:
         return {partition: found[partition].offset for partition in wanted}
 
     def committed(self, group: str) -> Offsets:
-        """Committed offsets of a group; a partition without one is left out."""
+        """Committed offsets of a group; a partition without one is left out, all while its coordinator loads."""
         name = self._settings.topic(group)
-        found = self._admin.list_group_offsets({name: None}).get(name, {})
+        try:
+            found = self._admin.list_group_offsets({name: None}).get(name, {})
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            return {}
         return {partition: entry.offset for partition, entry in found.items() if entry.offset >= 0}
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn, Protocol
 
 import faust
+from aiokafka import TopicPartition
 
 from schemas.exit import Exit
 from schemas.metrics import READY, serve_metrics
@@ -99,6 +100,15 @@ class Worker:
             log.exception("the worker could not start")
             code = Exit.BUG
         _end(code)
+
+    async def committed(self, partition: int) -> int:
+        """Committed offset of an owned partition, 0 without one. Asked as the member that owns it.
+
+        Anybody else may be told "none" by a coordinator that is still loading.
+        """
+        thread = self._app.consumer._thread
+        found = await thread.call_thread(thread._consumer.committed, TopicPartition(self.stage.topic, partition))
+        return int(found or 0)
 
     def refuse(self, why: Refused) -> NoReturn:
         """Stop for good: the supervisor does not start a process again that ended so."""

@@ -7,7 +7,6 @@ power loss 156 of 764 were, in a trial. So every worker asks before it folds, an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
@@ -38,40 +37,27 @@ class LogIdentity:
         return cls(str(cluster["cluster_id"]), str(about["topic_id"]), len(about["partitions"]))
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """First offset kept, end offset and committed offset of one partition; committed 0 where there is none."""
-
-    first: int
-    end: int
-    committed: int
-
-
-def extent(settings: Settings, group: str, topic: str, partition: int) -> Extent:
-    """Asked of the brokers: the group before the ends, so that a commit in between can't lie beyond the end."""
+def ends_of(settings: Settings, topic: str, partition: int) -> tuple[int, int]:
+    """First offset kept and end offset of one partition, as the brokers say now."""
     admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap.split(","))
     tp = TopicPartition(topic, partition)
     try:
-        offsets: dict[Any, Any] = admin.list_group_offsets(group).get(group, {})
-        committed = offsets[tp].offset if tp in offsets else 0
         first = admin.list_partition_offsets({tp: OffsetSpec.EARLIEST})[tp].offset
         end = admin.list_partition_offsets({tp: OffsetSpec.LATEST})[tp].offset
     finally:
         admin.close()
-    return Extent(first, end, max(committed, 0))
+    return first, end
 
 
-def check_log(settings: Settings, group: str, topic: str, partition: int) -> int:
-    """The committed offset of a partition. Raises Refused where the log can't be the one it was committed on."""
-    found = extent(settings, group, topic, partition)
-    if found.first > 0:
+def check_log(settings: Settings, topic: str, partition: int, committed: int) -> None:
+    """Raise Refused where the log can't be the one on which `committed` was committed."""
+    first, end = ends_of(settings, topic, partition)
+    if first > 0:
         raise Refused(
-            f"{topic}-{partition} starts at {found.first}, not at 0: records are gone that every figure rests "
+            f"{topic}-{partition} starts at {first}, not at 0: records are gone that every figure rests "
             f"on; restore the log from its archive, then {REBUILD}"
         )
-    if found.committed > found.end:
+    if committed > end:
         raise Refused(
-            f"{topic}-{partition} ends at {found.end}, below the committed offset {found.committed}: the log "
-            f"was cut; {REBUILD}"
+            f"{topic}-{partition} ends at {end}, below the committed offset {committed}: the log was cut; {REBUILD}"
         )
-    return found.committed

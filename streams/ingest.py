@@ -129,7 +129,8 @@ class Ingest:
             self._done.pop(partition)
             self._announcements.pop(partition, None)
         for partition in partitions:
-            committed = await asyncio.to_thread(check_log, self._settings, self.group, self.topic, partition)
+            committed = await self._worker.committed(partition)
+            await asyncio.to_thread(check_log, self._settings, self.topic, partition, committed)
             self._done[partition] = max(committed, self._done.get(partition, 0))
             known = Announcements.load(self._file(partition), self._identity.topic_id)
             if known.seen_to < committed:

@@ -18,7 +18,7 @@ from schemas.settings import Settings
 from streams.app import Refused
 from streams.batching import FETCH_BYTES, BareRecord, Batch
 from streams.checkpoint import Checkpoints, LastRecord, Unfit
-from streams.identity import REBUILD, LogIdentity, check_log, extent
+from streams.identity import REBUILD, LogIdentity, check_log, ends_of
 from streams.ledger import Ledger
 
 log = logging.getLogger("chungsuc.restore")
@@ -50,14 +50,20 @@ Fold = Callable[..., Awaitable[None]]
 
 
 async def restore(
-    settings: Settings, group: str, topic: str, partition: int, identity: LogIdentity, catalogue: Catalogue, fold: Fold
+    settings: Settings,
+    topic: str,
+    partition: int,
+    committed: int,
+    identity: LogIdentity,
+    catalogue: Catalogue,
+    fold: Fold,
 ) -> Held:
     """The ledger of a partition as of its committed offset, or later where a checkpoint is. Raises Refused."""
-    committed = await asyncio.to_thread(check_log, settings, group, topic, partition)
+    await asyncio.to_thread(check_log, settings, topic, partition, committed)
     checkpoints = Checkpoints(settings.data / "checkpoints" / f"{topic}-{partition}", identity)
     held = Held(Ledger(catalogue), checkpoints)
     try:
-        await _check(settings, group, topic, partition, checkpoints)
+        await _check(settings, topic, partition, checkpoints)
         await asyncio.to_thread(checkpoints.load, held.ledger)
         held.last = checkpoints.last_record()
     except Unfit as unfit:
@@ -78,16 +84,14 @@ async def restore(
     return held
 
 
-async def _check(settings: Settings, group: str, topic: str, partition: int, checkpoints: Checkpoints) -> None:
+async def _check(settings: Settings, topic: str, partition: int, checkpoints: Checkpoints) -> None:
     """Refuse a checkpoint whose log was cut, or cut and grown again."""
     last = checkpoints.last_record()
     if last is None:
         return
-    found = await asyncio.to_thread(extent, settings, group, topic, partition)
-    if last.offset >= found.end:
-        raise Unfit(
-            f"{topic}-{partition} ends at {found.end}, below its checkpoint at {last.offset + 1}: the log was cut"
-        )
+    _, end = await asyncio.to_thread(ends_of, settings, topic, partition)
+    if last.offset >= end:
+        raise Unfit(f"{topic}-{partition} ends at {end}, below its checkpoint at {last.offset + 1}: the log was cut")
     async for batch in read_log(settings, topic, partition, last.offset, last.offset + 1):
         (record,) = batch.records
         if LastRecord.of(record.offset, record.timestamp, record.value) != last:

@@ -120,8 +120,9 @@ class Rollup:
                 self._done.pop(partition, None)
             for partition in sorted(partitions - set(self._held)):
                 began = time.monotonic()
+                committed = await self._worker.committed(partition)
                 held = await restore(
-                    self._settings, self.group, self.topic, partition, self._identity, self._catalogue, self._fold
+                    self._settings, self.topic, partition, committed, self._identity, self._catalogue, self._fold
                 )
                 self._held[partition] = held
                 self._done[partition] = held.ledger.next_offset

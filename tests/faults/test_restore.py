@@ -23,6 +23,7 @@ MOST_MB = 1024.0
 DRAIN_WITHIN_S = 1800.0
 
 
+@pytest.mark.long
 def test_restore_longer_than_the_session_timeout_ends_with_the_partitions_owned_and_committed(
     tmp_path: Path, note: Note
 ) -> None:

@@ -93,6 +93,7 @@ def test_record_that_makes_ingest_raise_is_quarantined_at_the_third_time_and_sta
     assert len(ingest.rejected.to_end()) == 1
 
 
+@pytest.mark.long
 def test_kill_at_one_offset_again_and_again_quarantines_nothing(ingest: Pipeline) -> None:
     failpoint = f"ingest.decide@{BAD}"
     assert [ended(ingest.start("ingest", failpoint)) for _ in range(6)] == [-signal.SIGKILL] * 6
