@@ -33,6 +33,7 @@ def test_demo_shows_every_expected_figure_as_equal(tmp_path: Path) -> None:
     assert "synthetic" in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_real_history_gives_the_published_nation_but_for_five_publications() -> None:
     # The time is asserted by `make real` on a quiet machine; here other tests may share the cores.
@@ -42,6 +43,7 @@ def test_real_history_gives_the_published_nation_but_for_five_publications() -> 
     assert done.stdout.count("withdrawn") >= 5
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_replay_cut_off_in_the_middle_and_repeated_gives_the_same_figures(tmp_path: Path) -> None:
     with stack_at(tmp_path, port_base=27800, trees=[UNITS]) as stack:
