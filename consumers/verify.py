@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from consumers.plain_fold import About, Made, PlainFold, Standing, Table, shown
 from consumers.read_model.database import FILE_NAME, open_reader
-from schemas.admission import Admission, Reason, Received, Rejection
+from schemas.admission import Admission, Received
 from schemas.catalogue import Announcement, Catalogue
 from schemas.codec import PREFIX_BYTES, decode_figure
 from schemas.control import highest, read_control
@@ -28,6 +28,7 @@ from schemas.log import ActReader, Record, TopicReader
 from schemas.period import parse_period
 from schemas.precedence import Outcome
 from schemas.register import Registers
+from schemas.rejection import Reason, Rejection
 from schemas.report import Kind, Offset, Scope, Source
 from schemas.settings import Settings
 from schemas.signature import PublicKey

@@ -17,10 +17,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from schemas.admission import broken_check
 from schemas.catalogue import Catalogue
 from schemas.expression import Arithmetic
 from schemas.form import Check, CheckLevel, Form
+from schemas.row_checks import broken_check
 
 Table = tuple[dict[str, int | str | None], ...]
 _Row = dict[str, int | str | None]

@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 from typing import Any, Protocol
 
 from schemas.catalogue import Catalogue
 from schemas.codec import NotDecodable, decode_report, fingerprint_in
-from schemas.form import LARGEST, LARGEST_CLAIM, Check, CheckLevel, Form, Measure
+from schemas.form import Form
 from schemas.period import Period, PeriodError, parse_period
 from schemas.register import KeyEntry
-from schemas.report import REPORT_TYPE, Kind, Millis, Report, Row, Scope, Source
+from schemas.rejection import Reason, Refused, Rejection
+from schemas.report import REPORT_TYPE, Millis, Report, Scope, Source
+from schemas.row_checks import check_rows
 from schemas.signature import SIGNED_HEADERS, signed_message, verifies
 from schemas.topics import MAX_REPORT_BYTES, partition_of
 from schemas.unit import Unit, UnitCode
@@ -26,34 +27,6 @@ from schemas.unit import Unit, UnitCode
 LATEST_ISSUE = 253_402_300_799_999
 _LARGEST_COUNTER = 2**53
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (written out as UTC; a naive sum is four times faster)
-
-
-class Reason(StrEnum):
-    """Why a report is rejected, in the order tested. The list is closed."""
-
-    TOO_LARGE = "too_large"
-    NOT_DECODABLE = "not_decodable"
-    UNKNOWN_FORM = "unknown_form"
-    HEADER_INVALID = "header_invalid"
-    UNKNOWN_UNIT = "unknown_unit"
-    STALE_NAME = "stale_name"
-    WRONG_KEY = "wrong_key"
-    WRONG_PARTITION = "wrong_partition"
-    UNKNOWN_KEY = "unknown_key"
-    KEY_NOT_VALID = "key_not_valid"
-    BAD_SIGNATURE = "bad_signature"
-    NOT_AUTHORISED = "not_authorised"
-    FORM_NOT_IN_FORCE = "form_not_in_force"
-    PERIOD_INVALID = "period_invalid"
-    PERIOD_FUTURE = "period_future"
-    KIND_ROWS = "kind_rows"
-    TOO_MANY_ROWS = "too_many_rows"
-    DUPLICATE_ROW = "duplicate_row"
-    UNKNOWN_CODE = "unknown_code"
-    VALUE_MISSING = "value_missing"
-    VALUE_RANGE = "value_range"
-    CHECK_FAILED = "check_failed"
-    INTERNAL_ERROR = "internal_error"
 
 
 class KeyRing(Protocol):
@@ -76,21 +49,6 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
-    """Why a report is not counted: reason, field, the value found and what was expected."""
-
-    reason: Reason
-    field: str
-    value: str
-    expected: str
-    report: Report | None = None
-    message_vi: str = ""
-    message_en: str = ""
-    expected_vi: str = ""
-    """`expected` in Vietnamese; empty where it is a code or a name."""
-
-
-@dataclass(frozen=True, slots=True)
 class Admitted:
     """A report that is counted. `form` is the version in force on the period's last day: the figure's columns."""
 
@@ -102,23 +60,6 @@ class Admitted:
     kid: str
     receiver: UnitCode
     """Whose ledger it goes to: the superior, or the unit itself where it has units below (design decision 8)."""
-
-
-_SHOWN_LETTERS = 200
-"""Texts of a record reach a rejection cut to this: uncut they would burst the headers that carry it."""
-
-
-_Words = tuple[str, str]
-"""Vietnamese, English."""
-
-
-class _Refused(Exception):
-    def __init__(
-        self, reason: Reason, field: str, value: object, expected: str | _Words, messages: _Words = ("", "")
-    ) -> None:
-        vietnamese, english = (expected, expected) if isinstance(expected, str) else expected
-        cut = slice(_SHOWN_LETTERS)
-        self.rejection = (reason, field, str(value)[cut], english[cut], vietnamese[cut], messages)
 
 
 class Admission:
@@ -138,20 +79,19 @@ class Admission:
             try:
                 report = decode_report(form, value)
             except NotDecodable as error:
-                raise _Refused(
+                raise Refused(
                     Reason.NOT_DECODABLE, "value", f"{len(value)} bytes", ("một bản ghi Avro trọn vẹn", str(error))
                 ) from error
             return self._decide_decoded(received, value, form, report)
-        except _Refused as refused:
-            reason, field, found, expected, expected_vi, (message_vi, message_en) = refused.rejection
-            return Rejection(reason, field, found, expected, report, message_vi, message_en, expected_vi)
+        except Refused as refused:
+            return refused.rejection(report)
 
     def _form(self, received: Received) -> tuple[Form, bytes]:
         value = received.value
         if value is None:
-            raise _Refused(Reason.NOT_DECODABLE, "value", "none", ("một báo cáo đã mã hóa", "an encoded report"))
+            raise Refused(Reason.NOT_DECODABLE, "value", "none", ("một báo cáo đã mã hóa", "an encoded report"))
         if len(value) > MAX_REPORT_BYTES:
-            raise _Refused(
+            raise Refused(
                 Reason.TOO_LARGE,
                 "value",
                 f"{len(value)} bytes",
@@ -160,12 +100,12 @@ class Admission:
         try:
             fingerprint = fingerprint_in(value)
         except NotDecodable as error:
-            raise _Refused(
+            raise Refused(
                 Reason.NOT_DECODABLE, "value", value[:10].hex(), ("một bản ghi Avro trọn vẹn", str(error))
             ) from error
         form = self.catalogue.form(fingerprint)
         if form is None:
-            raise _Refused(
+            raise Refused(
                 Reason.UNKNOWN_FORM,
                 "value",
                 fingerprint.hex(),
@@ -177,7 +117,7 @@ class Admission:
         header = report.header
         named = _headers(received, report)
         if header.line not in self.catalogue.units.lines:
-            raise _Refused(
+            raise Refused(
                 Reason.HEADER_INVALID,
                 "line",
                 header.line,
@@ -186,23 +126,23 @@ class Admission:
         period = _period(header.period)
         unit, superior, has_children = self._place(report, period)
         if header.unit_name is not None and header.unit_name != unit.name:
-            raise _Refused(Reason.STALE_NAME, "unit_name", header.unit_name, unit.name)
+            raise Refused(Reason.STALE_NAME, "unit_name", header.unit_name, unit.name)
         key = received.key
         if key != header.unit.encode():
-            raise _Refused(Reason.WRONG_KEY, "key", _text(key), header.unit)
+            raise Refused(Reason.WRONG_KEY, "key", _text(key), header.unit)
         expected = partition_of(key, received.partitions)
         if received.source.partition != expected:
-            raise _Refused(Reason.WRONG_PARTITION, "partition", received.source.partition, str(expected))
+            raise Refused(Reason.WRONG_PARTITION, "partition", received.source.partition, str(expected))
         self._check_authority(received, value, report, named)
         if header.entered_by is not None and not self._may_enter(report, period, superior):
-            raise _Refused(
+            raise Refused(
                 Reason.NOT_AUTHORISED,
                 "entered_by",
                 header.entered_by,
                 (f"cấp trên trực tiếp: {superior or 'không có'}", f"the direct superior, {superior or 'none'}"),
             )
         form = self._form_in_force(report, sent_form, period, received)
-        _check_rows(report, sent_form, self.catalogue, period.last_day)  # type: ignore[union-attr]
+        check_rows(report, sent_form, self.catalogue, period.last_day)  # type: ignore[union-attr]
         receiver = header.unit if has_children or superior is None or header.scope is Scope.SUBTREE else superior
         assert period is not None
         return Admitted(report, form, sent_form, unit, period, named["kid"].decode(), receiver)
@@ -213,7 +153,7 @@ class Admission:
         if period is None:
             # The period is judged later in the order; any bearer of the code does for what comes before.
             if not (versions := units.versions(header.unit)):
-                raise _Refused(
+                raise Refused(
                     Reason.UNKNOWN_UNIT,
                     "unit",
                     header.unit,
@@ -226,7 +166,7 @@ class Admission:
         if place is None:
             unit = units.unit(header.unit, period.last_day)
             if unit is None:
-                raise _Refused(
+                raise Refused(
                     Reason.UNKNOWN_UNIT,
                     "unit",
                     header.unit,
@@ -256,9 +196,9 @@ class Admission:
         kid = named["kid"].decode()
         entry = self._keys.key(kid)
         if entry is None:
-            raise _Refused(Reason.UNKNOWN_KEY, "kid", kid, ("một khóa ký số đã đăng ký", "a registered key"))
+            raise Refused(Reason.UNKNOWN_KEY, "kid", kid, ("một khóa ký số đã đăng ký", "a registered key"))
         if not entry.valid_at(received.accepted_at):
-            raise _Refused(
+            raise Refused(
                 Reason.KEY_NOT_VALID,
                 "kid",
                 kid,
@@ -267,7 +207,7 @@ class Admission:
         if self._check_signatures:
             message = signed_message(received.key, value, [named[name] for name in SIGNED_HEADERS])
             if not verifies(entry.public_key, named["sig"], message):
-                raise _Refused(
+                raise Refused(
                     Reason.BAD_SIGNATURE,
                     "sig",
                     named["sig"].hex()[:16],
@@ -275,7 +215,7 @@ class Admission:
                 )
         sender = header.entered_by or header.unit
         if entry.unit != sender:
-            raise _Refused(
+            raise Refused(
                 Reason.NOT_AUTHORISED,
                 "kid",
                 f"{kid} of {entry.unit}",
@@ -286,7 +226,7 @@ class Admission:
         text = report.header.period
         form = self.catalogue.form_in_force(sent_form.id, period.last_day) if period else sent_form
         if form is None:
-            raise _Refused(
+            raise Refused(
                 Reason.FORM_NOT_IN_FORCE,
                 "period",
                 text,
@@ -296,12 +236,12 @@ class Admission:
                 ),
             )
         if period is None:
-            raise _Refused(
+            raise Refused(
                 Reason.PERIOD_INVALID, "period", text, ("một kỳ viết như 2021-12-13", "a period such as 2021-12-13")
             )
         today = datetime.fromtimestamp(received.accepted_at / 1000, self.catalogue.zone).date()
         if period.first_day > today:
-            raise _Refused(
+            raise Refused(
                 Reason.PERIOD_FUTURE,
                 "period",
                 text,
@@ -337,118 +277,22 @@ def _headers(received: Received, report: Report) -> dict[str, bytes]:
         "content-type": b"application/avro",
     }
     if len(named) != len(received.headers):
-        raise _Refused(Reason.HEADER_INVALID, "headers", "a name twice", ("mỗi tiêu đề một lần", "each header once"))
+        raise Refused(Reason.HEADER_INVALID, "headers", "a name twice", ("mỗi tiêu đề một lần", "each header once"))
     for name, value in expected.items():
         if named.get(name) != value:
-            raise _Refused(Reason.HEADER_INVALID, name, _text(named.get(name)), value.decode())
+            raise Refused(Reason.HEADER_INVALID, name, _text(named.get(name)), value.decode())
     for name in ("ce_source", "ce_time", "kid", "sig"):
         if named.get(name) is None:
-            raise _Refused(Reason.HEADER_INVALID, name, "none", ("một giá trị", "a value"))
+            raise Refused(Reason.HEADER_INVALID, name, "none", ("một giá trị", "a value"))
     if named["ce_source"] != named["kid"] or not named["kid"].isascii():
-        raise _Refused(Reason.HEADER_INVALID, "ce_source", _text(named["ce_source"]), _text(named["kid"]))
+        raise Refused(Reason.HEADER_INVALID, "ce_source", _text(named["ce_source"]), _text(named["kid"]))
     for field, number, largest in (
         ("revision", header.revision, _LARGEST_COUNTER),
         ("sequence", header.sequence, _LARGEST_COUNTER),
         ("issued_at", header.issued_at + 1, LATEST_ISSUE),
     ):
         if not 1 <= number <= largest:
-            raise _Refused(Reason.HEADER_INVALID, field, number, (f"từ 1 đến {largest}", f"from 1 to {largest}"))
+            raise Refused(Reason.HEADER_INVALID, field, number, (f"từ 1 đến {largest}", f"from 1 to {largest}"))
     if named["ce_time"] != iso_time(header.issued_at).encode():
-        raise _Refused(Reason.HEADER_INVALID, "ce_time", _text(named["ce_time"]), iso_time(header.issued_at))
+        raise Refused(Reason.HEADER_INVALID, "ce_time", _text(named["ce_time"]), iso_time(header.issued_at))
     return named
-
-
-def _check_rows(report: Report, form: Form, catalogue: Catalogue, last_day: date) -> None:
-    kind, rows = report.header.kind, report.rows
-    if kind is Kind.REPORT and not rows:
-        raise _Refused(Reason.KIND_ROWS, "rows", 0, ("báo cáo có ít nhất một dòng", "at least one row in a report"))
-    if kind is not Kind.REPORT and rows:
-        raise _Refused(
-            Reason.KIND_ROWS, "rows", len(rows), (f"không có dòng nào khi loại là {kind}", f"no row in a {kind}")
-        )
-    if kind is Kind.NIL and form.has_stock:
-        raise _Refused(
-            Reason.KIND_ROWS,
-            "kind",
-            kind,
-            ("báo cáo có số liệu: không phát sinh sẽ làm số tồn về 0", "a report: nil would set a stock to zero"),
-        )
-    if len(rows) > form.max_rows:
-        raise _Refused(
-            Reason.TOO_MANY_ROWS, "rows", len(rows), (f"nhiều nhất {form.max_rows} dòng", f"at most {form.max_rows}")
-        )
-    _check_dimensions(rows, form, catalogue, last_day)
-    _check_values(rows, form, report.header.scope)
-    for check in form.checks:
-        if check.level is CheckLevel.REJECT and (broken := broken_check(check, form, rows)):
-            raise _Refused(
-                Reason.CHECK_FAILED,
-                check.id,
-                check.rule.text,
-                ("phép kiểm tra phải thỏa mãn", "the rule to hold"),
-                broken,
-            )
-
-
-def _check_dimensions(rows: Sequence[Row], form: Form, catalogue: Catalogue, last_day: date) -> None:
-    names = [dimension.name for dimension in form.dimensions]
-    seen: set[tuple[object, ...]] = set()
-    for row in rows:
-        about = tuple(row[name] for name in names)
-        if about in seen:
-            raise _Refused(
-                Reason.DUPLICATE_ROW,
-                ", ".join(names) or "rows",
-                "/".join(map(str, about)),
-                ("mỗi tổ hợp một dòng", "each combination once"),
-            )
-        seen.add(about)
-    for row in rows:
-        for dimension in form.dimensions:
-            code = str(row[dimension.name])
-            if not catalogue.code_in_force(dimension.code_list, code, last_day):
-                raise _Refused(
-                    Reason.UNKNOWN_CODE,
-                    dimension.name,
-                    code,
-                    (
-                        f"một mã của danh mục {dimension.code_list} có hiệu lực ngày {last_day:%d/%m/%Y}",
-                        f"a code of {dimension.code_list} in force on {last_day}",
-                    ),
-                )
-
-
-def _check_values(rows: Sequence[Row], form: Form, scope: Scope) -> None:
-    largest = LARGEST if scope is Scope.OWN else LARGEST_CLAIM
-    # Avro leaves no way to lack a required measure, so value_missing is for the doors that take other formats.
-    for row in rows:
-        for measure in form.measures:
-            value = row[measure.name]
-            if value is None:
-                if not measure.optional:
-                    raise _Refused(Reason.VALUE_MISSING, measure.name, "none", ("một con số", "a number"))
-            elif not _in_range(measure, int(value), largest):
-                smallest = -largest if measure.minimum is None else measure.minimum
-                raise _Refused(
-                    Reason.VALUE_RANGE,
-                    measure.name,
-                    value,
-                    (f"từ {smallest} đến {largest}", f"from {smallest} to {largest}"),
-                )
-
-
-def _in_range(measure: Measure, value: int, largest: int) -> bool:
-    smallest = -largest if measure.minimum is None else measure.minimum
-    return smallest <= value <= largest
-
-
-def broken_check(check: Check, form: Form, rows: Sequence[Row]) -> tuple[str, str] | None:
-    """The check's sentences (Vietnamese, English) with the values that break it, or None where it holds."""
-    names = [measure.name for measure in form.measures if not measure.optional]
-    tables: list[dict[str, int]] = [{name: int(row[name] or 0) for name in names} for row in rows]
-    if check.over_table:
-        tables = [{name: sum(table[name] for table in tables) for name in names}]
-    for table in tables:
-        if not check.rule(table):
-            return check.message_vi.format_map(table), check.message_en.format_map(table)
-    return None

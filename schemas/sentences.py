@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schemas.admission import Reason, Rejection
+from schemas.rejection import Reason, Rejection
 
 SENTENCES: Mapping[Reason, tuple[str, str]] = {
     Reason.TOO_LARGE: ("Báo cáo quá lớn", "The report is too large"),

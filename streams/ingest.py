@@ -14,7 +14,7 @@ from pathlib import Path
 
 from prometheus_client import Counter
 
-from schemas.admission import Admission, Admitted, Reason, Received, Rejection
+from schemas.admission import Admission, Admitted, Received
 from schemas.catalogue import Announcement, Catalogue
 from schemas.codec import encode_receipts
 from schemas.control import read_control
@@ -25,6 +25,7 @@ from schemas.metrics import READY
 from schemas.precedence import Outcome
 from schemas.receipt import Receipt
 from schemas.register import Registers
+from schemas.rejection import Reason, Rejection
 from schemas.report import Digest, KeyId, Kind, Millis, Offset, Revision, Scope, Source
 from schemas.sentences import sentence_en, sentence_vi
 from schemas.settings import Settings, load_settings

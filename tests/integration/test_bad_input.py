@@ -13,11 +13,11 @@ from kafka import KafkaProducer
 from kafka.errors import MessageSizeTooLargeError
 
 from deploy.kafka import BrokerSettings, Cluster
-from schemas.admission import Reason
 from schemas.catalogue import Announcement, Catalogue
 from schemas.log import Record
 from schemas.precedence import Outcome
 from schemas.receipt import Receipt
+from schemas.rejection import Reason
 from schemas.report import Kind, Offset, Source
 from schemas.signature import Ed25519Key, SignedRecord
 from schemas.topics import MAX_REPORT_BYTES, MIB, REPORTS, partition_of

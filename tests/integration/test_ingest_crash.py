@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from deploy.kafka import BrokerSettings, Cluster
-from schemas.admission import Reason
 from schemas.exit import Exit
 from schemas.precedence import Outcome
+from schemas.rejection import Reason
 from schemas.report import Offset, Source
 from schemas.topics import partition_of
 from tests.support.pipeline import STARTED_WITHIN_S, Pipeline, pipeline, source_of

@@ -30,7 +30,7 @@ from producers.publisher import Publisher
 from producers.registration import now_ms
 from producers.send import Send
 from producers.simulator import Accidents, simulate
-from schemas.admission import Admission, Admitted, Reason, Received, Rejection
+from schemas.admission import Admission, Admitted, Received
 from schemas.catalogue import RELEASED, Catalogue
 from schemas.codec import decode_report, encode_receipts, fingerprint_in
 from schemas.failpoint import VARIABLE
@@ -40,6 +40,7 @@ from schemas.period import PeriodText
 from schemas.precedence import Outcome
 from schemas.receipt import Receipt
 from schemas.register import Registers
+from schemas.rejection import Reason, Rejection
 from schemas.report import KeyId, Kind, Millis, Offset, Report
 from schemas.settings import Settings, load_settings
 from schemas.signature import Ed25519Key

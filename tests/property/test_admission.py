@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.admission import Admitted, Received, Rejection
+from schemas.admission import Admitted, Received
+from schemas.rejection import Rejection
 from schemas.report import Kind, Scope
 from schemas.sentences import sentence_en, sentence_vi
 from streams.columns import write_contribution

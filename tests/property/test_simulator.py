@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from producers.errors import ProducerError
 from producers.filling import filler, repaired
 from producers.simulator import Accidents, Fate, Simulated, reporting_units, simulated_day, standing
-from schemas.admission import Admission, Admitted, Received, broken_check, iso_time
+from schemas.admission import Admission, Admitted, Received, iso_time
 from schemas.catalogue import RELEASED, ZONE, Catalogue
 from schemas.codec import encode_report, header_schema
 from schemas.form import CheckLevel, read_form
 from schemas.register import KeyEntry
 from schemas.report import REPORT_TYPE, KeyId, Kind, Millis, Offset, Revision, Series, Source
+from schemas.row_checks import broken_check
 from schemas.signature import Ed25519Key, sign
 from schemas.topics import partition_of
 from schemas.unit import UnitCode

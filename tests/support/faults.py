@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 
-from schemas.admission import Reason
+from schemas.rejection import Reason
 from schemas.report import Kind
 from schemas.topics import MIB
 from tests.support.signed import PARTITIONS, REGISTERED, TESTING, Draft

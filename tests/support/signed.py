@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from schemas.act import ACT_TYPE, Act, ActBody, CatalogueReleased, KeyRegistered
-from schemas.admission import Admission, Admitted, Received, Rejection, iso_time
+from schemas.admission import Admission, Admitted, Received, iso_time
 from schemas.catalogue import ANNOUNCEMENT_TYPE, RELEASED, Announcement, Catalogue
 from schemas.codec import encode_act, encode_announcement, encode_report
 from schemas.form import Form, FormId
 from schemas.period import PeriodText
 from schemas.register import Registers
+from schemas.rejection import Rejection
 from schemas.report import REPORT_TYPE, Cell, Header, KeyId, Kind, Millis, Offset, Report, Revision, Scope, Source
 from schemas.signature import Ed25519Key, SignedRecord, sign
 from schemas.topics import partition_of

@@ -8,7 +8,8 @@ from itertools import combinations
 
 import pytest
 
-from schemas.admission import Admitted, Reason, Rejection
+from schemas.admission import Admitted
+from schemas.rejection import Reason, Rejection
 from schemas.sentences import SENTENCES, sentence_en, sentence_vi
 from tests.support.faults import FAULTS, broken
 from tests.support.signed import (

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from schemas.admission import Reason, Received, Rejection
+from schemas.admission import Received
 from schemas.form import LARGEST, LARGEST_CLAIM
+from schemas.rejection import Reason, Rejection
 from schemas.report import Kind, Millis, Report, Scope, Source
 from schemas.sentences import sentence_en, sentence_vi
 from schemas.signature import SIGNED_HEADERS, SignedRecord

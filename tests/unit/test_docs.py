@@ -18,10 +18,10 @@ import pytest
 
 from deploy.cli.main import cli
 from deploy.forms_page import PAGE, page
-from schemas.admission import Reason
 from schemas.catalogue import RELEASED, Catalogue
 from schemas.exit import Exit
 from schemas.failpoint import VARIABLE
+from schemas.rejection import Reason
 from schemas.sentences import SENTENCES
 from schemas.settings import PREFIX, Settings
 

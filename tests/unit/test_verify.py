@@ -19,9 +19,9 @@ from consumers.verify import (
     compare_totals,
     stored_totals,
 )
-from schemas.admission import Reason
 from schemas.catalogue import ANNOUNCEMENT_TYPE
 from schemas.codec import encode_announcement
+from schemas.rejection import Reason
 from schemas.report import Offset
 from schemas.signature import sign
 from schemas.unit import UnitCode
