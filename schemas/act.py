@@ -1,13 +1,14 @@
 """Acts: what people decide, folded from the topic `acts` into registers (design decision 10).
 
-For now three: a key is registered, a key is revoked, a catalogue is released. They count only when signed by an
-operator key.
+A key of a unit or of a gateway is registered, a key is revoked, a principal is bound, a catalogue is released. They
+count only when signed by an operator key.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schemas.principal import Binding, PrincipalName
 from schemas.report import KeyId, Millis
 from schemas.signature import PublicKey
 from schemas.unit import UnitCode
@@ -33,6 +34,23 @@ class KeyRevoked:
 
 
 @dataclass(frozen=True, slots=True)
+class AttesterRegistered:
+    """From the act's broker time on a gateway attests under `kid` what principals say for `unit` and those below it."""
+
+    kid: KeyId
+    unit: UnitCode
+    public_key: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalBound:
+    """What an account may do from the act's broker time on: the whole of it, so none means that it may do nothing."""
+
+    principal: PrincipalName
+    bindings: tuple[Binding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogueReleased:
     """A catalogue as one archive; `digest` is the SHA-256 of `bundle`."""
 
@@ -42,7 +60,7 @@ class CatalogueReleased:
     bundle: bytes
 
 
-ActBody = KeyRegistered | KeyRevoked | CatalogueReleased
+ActBody = KeyRegistered | KeyRevoked | CatalogueReleased | AttesterRegistered | PrincipalBound
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from schemas.catalogue import Catalogue
 from schemas.codec import NotDecodable, decode_report, fingerprint_in
 from schemas.form import Form
 from schemas.period import Period, PeriodError, parse_period
-from schemas.register import KeyEntry
+from schemas.principal import ever_below, may_submit
+from schemas.register import KeyEntry, PrincipalEntry
 from schemas.rejection import Reason, Refused, Rejection
 from schemas.report import REPORT_TYPE, Millis, Report, Scope, Source
 from schemas.row_checks import check_rows
@@ -34,6 +35,13 @@ class KeyRing(Protocol):
 
     def key(self, kid: Any) -> KeyEntry | None:
         """The key registered under `kid`."""
+
+
+class Authorities(KeyRing, Protocol):
+    """Where admission looks up who may sign, and for whom a gateway may attest."""
+
+    def principal(self, name: str) -> PrincipalEntry | None:
+        """The account of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class Admitted:
 class Admission:
     """Decides records under one catalogue. Keeps look-ups by (unit, line, day), which repeat thousands of times."""
 
-    def __init__(self, catalogue: Catalogue, keys: KeyRing, *, check_signatures: bool = True) -> None:
+    def __init__(self, catalogue: Catalogue, keys: Authorities, *, check_signatures: bool = True) -> None:
         self.catalogue = catalogue
         self._keys = keys
         self._check_signatures = check_signatures
@@ -214,12 +222,38 @@ class Admission:
                     (f"chữ ký bằng khóa {kid}", f"a signature by {kid}"),
                 )
         sender = header.entered_by or header.unit
-        if entry.unit != sender:
+        if entry.attests:
+            self._check_attested(entry, report, sender, received.accepted_at)
+        elif entry.unit != sender:
             raise Refused(
                 Reason.NOT_AUTHORISED,
                 "kid",
                 f"{kid} of {entry.unit}",
                 (f"khóa của đơn vị {sender}", f"a key of {sender}"),
+            )
+
+    def _check_attested(self, entry: KeyEntry, report: Report, sender: UnitCode, accepted_at: Millis) -> None:
+        """Whether a gateway may speak for the sender at all, and the account it speaks for as well."""
+        header = report.header
+        if sender != entry.unit and not ever_below(self.catalogue.units, sender, entry.unit, header.line):
+            raise Refused(
+                Reason.NOT_AUTHORISED,
+                "kid",
+                f"{entry.kid} of {entry.unit}",
+                (f"khóa của cổng tiếp nhận phụ trách đơn vị {sender}", f"a key of a gateway that serves {sender}"),
+            )
+        account = self._keys.principal(header.principal) if header.principal else None
+        bindings = account.bindings_at(accepted_at) if account else ()
+        day = datetime.fromtimestamp(accepted_at / 1000, self.catalogue.zone).date()
+        if not may_submit(bindings, sender, report.form, day, for_other=header.entered_by is not None):
+            raise Refused(
+                Reason.NOT_AUTHORISED,
+                "principal",
+                header.principal or "none",
+                (
+                    f"một tài khoản được báo cáo biểu {report.form} cho đơn vị {sender}",
+                    f"an account that may report {report.form} for {sender}",
+                ),
             )
 
     def _form_in_force(self, report: Report, sent_form: Form, period: Period | None, received: Received) -> Form:

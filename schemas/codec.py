@@ -9,17 +9,19 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import fastavro
 
-from schemas.act import Act, ActBody, CatalogueReleased, KeyRegistered, KeyRevoked
+from schemas.act import Act, ActBody, AttesterRegistered, CatalogueReleased, KeyRegistered, KeyRevoked, PrincipalBound
 from schemas.figure import Figure, FigureKind, ScopeCode, Slot, State
 from schemas.form import Fingerprint, Form, FormId, fingerprint_of
 from schemas.period import PeriodText
 from schemas.precedence import Outcome
+from schemas.principal import Binding, PrincipalName, Role
 from schemas.receipt import Receipt
 from schemas.report import Digest, Header, KeyId, Kind, Millis, Offset, Report, Revision, Scope, Source
 from schemas.signature import PublicKey
@@ -261,17 +263,43 @@ def decode_receipts(value: bytes) -> list[Receipt]:
 
 def encode_act(act: Act) -> bytes:
     """The value of a record of `acts`."""
-    schema, fingerprint = record_schema("act")
     body = {name: getattr(act.body, name) for name in act.body.__dataclass_fields__}
-    named = (f"vn.chungsuc.{type(act.body).__name__}", body)
-    return _encode(schema, fingerprint, {"id": act.id, "issued_at": act.issued_at, "body": named})
+    if isinstance(act.body, PrincipalBound):
+        body["bindings"] = [_binding_fields(binding) for binding in act.body.bindings]
+    kind = f"vn.chungsuc.{type(act.body).__name__}"
+    schema, fingerprint = record_schema(_act_kinds()[kind])
+    return _encode(schema, fingerprint, {"id": act.id, "issued_at": act.issued_at, "body": (kind, body)})
+
+
+@cache
+def act_schemas() -> Mapping[Fingerprint, str]:
+    """Names of the schemas of acts, by fingerprint. New kinds of act come in a file of their own, `records/act-N.avsc`.
+
+    So bytes of older kinds never change, and a process that does not know the new ones still reads the others.
+    """
+    return {record_schema(name)[1]: name for name in _act_schema_names()}
+
+
+def _act_schema_names() -> list[str]:
+    return sorted(path.stem for path in (Path(__file__).parent / "records").glob("act*.avsc"))
+
+
+@cache
+def _act_kinds() -> Mapping[str, str]:
+    """The schema that carries each kind of act."""
+    return {
+        branch["name"]: name
+        for name in _act_schema_names()
+        for branch in next(f["type"] for f in record_schema(name)[0]["fields"] if f["name"] == "body")
+    }
 
 
 def decode_act(value: bytes) -> Act:
-    """One act. Raises NotDecodable."""
-    schema, fingerprint = record_schema("act")
-    if (found := fingerprint_in(value)) != fingerprint:
+    """One act of any kind. Raises NotDecodable."""
+    name = act_schemas().get(found := fingerprint_in(value))
+    if name is None:
         raise NotDecodable(f"fingerprint {found.hex()} is not that of an act")
+    schema, _ = record_schema(name)
     stream = io.BytesIO(value[PREFIX_BYTES:])
     try:
         record: Any = fastavro.schemaless_reader(stream, schema, None, return_record_name=True)
@@ -279,19 +307,41 @@ def decode_act(value: bytes) -> Act:
         raise NotDecodable(f"not an act: {error or type(error).__name__}") from error
     if stream.tell() != len(value) - PREFIX_BYTES:
         raise NotDecodable("bytes follow the act")
-    name, fields = record["body"]
-    return Act(record["id"], Millis(record["issued_at"]), _act_body(name.rpartition(".")[2], fields))
+    kind, fields = record["body"]
+    return Act(record["id"], Millis(record["issued_at"]), _act_body(kind.rpartition(".")[2], fields))
 
 
 def _act_body(name: str, fields: Mapping[str, Any]) -> ActBody:
     match name:
         case "KeyRegistered":
             return KeyRegistered(KeyId(fields["kid"]), UnitCode(fields["unit"]), PublicKey(fields["public_key"]))
+        case "AttesterRegistered":
+            return AttesterRegistered(KeyId(fields["kid"]), UnitCode(fields["unit"]), PublicKey(fields["public_key"]))
         case "KeyRevoked":
             return KeyRevoked(KeyId(fields["kid"]), fields["reason"])
         case "CatalogueReleased":
             return CatalogueReleased(fields["epoch"], fields["serial"], fields["digest"], fields["bundle"])
+        case "PrincipalBound":
+            return PrincipalBound(PrincipalName(fields["principal"]), tuple(map(_binding, fields["bindings"])))
     raise NotDecodable(f"unknown kind of act {name}")
+
+
+def _binding_fields(binding: Binding) -> dict[str, Any]:
+    return {
+        "unit": binding.unit,
+        "role": binding.role.value,
+        "forms": list(binding.forms),
+        "valid_from": binding.valid_from.isoformat(),
+        "valid_to": binding.valid_to.isoformat(),
+    }
+
+
+def _binding(fields: Mapping[str, Any]) -> Binding:
+    try:
+        days = date.fromisoformat(fields["valid_from"]), date.fromisoformat(fields["valid_to"])
+        return Binding(UnitCode(fields["unit"]), Role(fields["role"]), tuple(fields["forms"]), *days)
+    except ValueError as error:
+        raise NotDecodable(f"not a binding: {error}") from error
 
 
 def encode_announcement(epoch: int, serial: int, digest: bytes) -> bytes:

@@ -8,11 +8,12 @@ that an act appended in the same millisecond after the decision can't change it 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from schemas.act import Act, CatalogueReleased, KeyRegistered, KeyRevoked
+from schemas.act import Act, AttesterRegistered, CatalogueReleased, KeyRegistered, KeyRevoked, PrincipalBound
 from schemas.catalogue import Announcement, Catalogue
 from schemas.codec import NotDecodable, decode_act
+from schemas.principal import Binding, PrincipalName
 from schemas.report import KeyId, Millis
 from schemas.signature import SIGNED_HEADERS, Header, PublicKey, signed_message, verifies
 from schemas.unit import UnitCode
@@ -22,26 +23,45 @@ NEVER = Millis(2**62)
 
 @dataclass(slots=True)
 class KeyEntry:
-    """A key and the span of acceptance times, exclusive and inclusive, in which it may sign."""
+    """A key and the span of acceptance times, exclusive and inclusive, in which it may sign.
+
+    `attests`: it is a gateway's, which signs what principals say for `unit` and the units below it.
+    """
 
     kid: KeyId
     unit: UnitCode
     public_key: PublicKey
     after: Millis
     until: Millis = NEVER
+    attests: bool = False
+    reason: str = ""
+    """Why it was revoked."""
 
     def valid_at(self, accepted_at: Millis) -> bool:
         """Whether a report accepted then may be signed with it."""
         return self.after < accepted_at <= self.until
 
 
+@dataclass(slots=True)
+class PrincipalEntry:
+    """What an account may do, by the acceptance times (exclusive) from which on it may."""
+
+    name: PrincipalName
+    changes: list[tuple[Millis, tuple[Binding, ...]]] = field(default_factory=list)
+
+    def bindings_at(self, accepted_at: Millis) -> tuple[Binding, ...]:
+        """What it may do for a report accepted then: what the last act in the log before that says."""
+        return next((bindings for after, bindings in reversed(self.changes) if after < accepted_at), ())
+
+
 class Registers:
-    """Keys and catalogues as the acts read so far say. Feed it the records of `acts` in order."""
+    """Keys, principals and catalogues as the acts read so far say. Feed it the records of `acts` in order."""
 
     def __init__(self, operator_key: PublicKey, delay_ms: int) -> None:
         self._operator_key = operator_key
         self._delay_ms = delay_ms
         self._keys: dict[KeyId, KeyEntry] = {}
+        self._principals: dict[PrincipalName, PrincipalEntry] = {}
         self._bundles: dict[bytes, CatalogueReleased] = {}
         self._catalogues: dict[Announcement, Catalogue] = {}
         self.newest: Announcement | None = None
@@ -61,8 +81,12 @@ class Registers:
         match act.body:
             case KeyRegistered(kid, unit, public_key) if kid not in self._keys:
                 self._keys[kid] = KeyEntry(kid, unit, public_key, force)
+            case AttesterRegistered(kid, unit, public_key) if kid not in self._keys:
+                self._keys[kid] = KeyEntry(kid, unit, public_key, force, attests=True)
+            case PrincipalBound(principal, bindings):
+                self._principals.setdefault(principal, PrincipalEntry(principal)).changes.append((force, bindings))
             case KeyRevoked(kid) if (entry := self._keys.get(kid)) and entry.until == NEVER:
-                entry.until = force
+                entry.until, entry.reason = force, act.body.reason
             case CatalogueReleased(epoch, serial, digest, bundle) if hashlib.sha256(bundle).digest() == digest:
                 self._bundles.setdefault(digest, act.body)
                 announcement = Announcement(epoch, serial, digest)
@@ -73,6 +97,18 @@ class Registers:
     def key(self, kid: KeyId) -> KeyEntry | None:
         """The key registered under `kid`, whenever."""
         return self._keys.get(kid)
+
+    def keys(self) -> list[KeyEntry]:
+        """All keys ever registered, in the order of the log."""
+        return list(self._keys.values())
+
+    def principal(self, name: str) -> PrincipalEntry | None:
+        """The account of that name, whenever it was bound."""
+        return self._principals.get(PrincipalName(name))
+
+    def principals(self) -> list[PrincipalEntry]:
+        """All accounts ever bound, in the order of the log."""
+        return list(self._principals.values())
 
     def keys_of(self, unit: UnitCode) -> list[KeyEntry]:
         """All keys ever registered for a unit."""

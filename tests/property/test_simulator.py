@@ -40,6 +40,9 @@ class AnyKey:
         unit = UnitCode(str(kid).removeprefix("kid-").removesuffix("-1"))
         return KeyEntry(KeyId(str(kid)), unit, Ed25519Key(KeyId(str(kid)), bytes(32)).public, Millis(0))
 
+    def principal(self, name: str) -> None:
+        return None
+
 
 def day_of(under: str, day: date, seed: int, exclude: tuple[str, ...] = ()) -> list[Simulated]:
     excluded = [UnitCode(code) for code in exclude]

@@ -119,6 +119,7 @@ class Draft:
     line: str = "ubnd"
     scope: Scope = Scope.OWN
     entered_by: str | None = None
+    principal: str | None = None
     narrative: dict[str, str] = field(default_factory=dict)
     version: int = 1
     signer: str | None = None
@@ -142,7 +143,7 @@ class Draft:
         by = UnitCode(self.entered_by) if self.entered_by is not None else None
         header = Header(
             UnitCode(self.unit), PeriodText(self.period), self.kind, Revision(self.revision), self.sequence,
-            Millis(self.issued_at), self.unit_name, LineName(self.line), self.scope, by,
+            Millis(self.issued_at), self.unit_name, LineName(self.line), self.scope, by, self.principal,
         )  # fmt: skip
         return Report(FormId(self.form), header, self.rows, self.narrative)
 

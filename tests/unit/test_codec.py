@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import fastavro.schema
 import pytest
 
-from schemas.act import Act, CatalogueReleased, KeyRegistered, KeyRevoked
+from schemas.act import Act, AttesterRegistered, CatalogueReleased, KeyRegistered, KeyRevoked, PrincipalBound
 from schemas.catalogue import RELEASED, Catalogue
 from schemas.codec import (
     MARKER,
@@ -34,6 +35,7 @@ from schemas.figure import Figure, FigureKind, ScopeCode, Slot, State
 from schemas.form import Fingerprint, Form, FormId, read_form
 from schemas.period import PeriodText
 from schemas.precedence import Outcome
+from schemas.principal import Binding, PrincipalName, Role
 from schemas.receipt import Receipt
 from schemas.report import Digest, KeyId, Millis, Offset, Revision, Source
 from schemas.signature import PublicKey
@@ -43,7 +45,7 @@ from tests.support.signed import CATALOGUE, form_file, second_version
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 FORMS = list(Catalogue.from_folder(RELEASED).forms)
-RECORDS = ("figure", "receipts", "act", "announcement")
+RECORDS = ("figure", "receipts", "act", "act-2", "announcement")
 STOCK = next(form for form in CATALOGUE.forms if form.id == "stock-count")
 
 FIGURE = Figure(
@@ -69,7 +71,12 @@ ACTS = {
     "act-key-registered": Act("1", Millis(1), KeyRegistered(KeyId("kid-1"), UnitCode("106"), PublicKey(bytes(32)))),
     "act-key-revoked": Act("2", Millis(2**41), KeyRevoked(KeyId("kid-1"), "mất khóa")),
     "act-catalogue-released": Act("3", Millis(3), CatalogueReleased(1, 2, bytes(range(32)), b"bundle")),
-}
+    "act-attester-registered": Act(
+        "4", Millis(4), AttesterRegistered(KeyId("kid-gateway-1"), UnitCode("VN"), PublicKey(bytes(32)))),
+    "act-principal-bound": Act("5", Millis(5), PrincipalBound(PrincipalName("03390-vp-1"), (
+        Binding(UnitCode("03390"), Role.CLERK, ("testing-daily",), date(2021, 12, 13), date(2022, 1, 31)),
+        Binding(UnitCode("106"), Role.SUPERIOR)))),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
