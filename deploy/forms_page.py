@@ -52,6 +52,7 @@ def _form(form: Form) -> Iterator[str]:
             f"- Vietnamese: {form.label_vi}",
             f"- English: {form.label_en}",
             f"- In force: from {form.valid_from}{until}; version {form.version}",
+            f"- Periods: {', '.join(f'{of} (`{of.example}`)' for of in form.periods)}",
             f"- Rows: at most {form.max_rows} in a report, {form.max_total_rows} in a total",
             *_wrapped(f"- Source: {form.source}"),
         ]

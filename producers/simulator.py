@@ -2,7 +2,9 @@
 
 Some are late, some correct themselves, withdraw, send a table twice, say nothing, or have no line until the evening.
 Synthetic and seeded: the same seed, day, unit and form give the same sends whatever else is simulated, so simulating a
-day again changes nothing. The sends are the input of an oracle too: `standing` tells what must count in the end.
+day again changes nothing. A form whose period is longer than a day is reported for the newest period that is over, on
+that period's last day: each day after it gives the same send again. The sends are the input of an oracle too:
+`standing` tells what must count in the end.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from producers.errors import ProducerError
 from producers.filling import Filler, Table, filler
 from producers.send import Send
 from schemas.catalogue import ZONE, Catalogue
-from schemas.form import FormId
+from schemas.form import Form, FormId
+from schemas.period import Period, PeriodType, named, periods_ending
 from schemas.period import day as day_period
 from schemas.report import Kind, Millis
 from schemas.settings import Settings
@@ -107,20 +110,12 @@ def simulated_day(
     if catalogue.units.unit(under, day) is None:
         raise ProducerError(f"no unit bears the code {under} on {day}")
     fillers = [*_fillers(catalogue, day, forms)]
-    period = day_period(day).text
     sent: list[Simulated] = []
     for unit in reporting_units(catalogue.units, under, day, exclude):
         size = 0.5 + 1.5 * Random(f"size/{unit}").random()
-        unit_random = Random(f"{seed}/{day}/{unit}")
-        offline = unit_random.random() < accidents.offline
-        back_at = _LINE_BACK + unit_random.randrange(60 * _MINUTE)
-        for fill in fillers:
-            random = Random(f"{seed}/{day}/{unit}/{fill.form.id}")
-            fate = _fate(random, accidents, offline)
-            for seconds, kind, table in _story(fate, fill, random, size):
-                send = Send(fill.form, unit, period, kind, _moment(day, seconds), table, where=f"{unit} {fill.form.id}")
-                reached = max(back_at, seconds) if fate is Fate.OFFLINE else seconds
-                sent.append(Simulated(send, _moment(day, reached), fate))
+        for fill, period in fillers:
+            if catalogue.units.unit(unit, period.last_day) is not None:
+                sent += _sends(unit, fill, period, seed, size, accidents)
     return sorted(sent, key=lambda one: (one.reaches_at, one.send.issued_at, one.send.unit, one.send.form.id))
 
 
@@ -145,13 +140,39 @@ def reporting_units(units: Units, under: UnitCode, day: date, exclude: Collectio
         yield from reporting_units(units, child, day, exclude)
 
 
-def _fillers(catalogue: Catalogue, day: date, forms: Collection[FormId] | None) -> Iterator[Filler]:
+def _sends(
+    unit: UnitCode, fill: Filler, period: Period, seed: int, size: float, accidents: Accidents
+) -> Iterator[Simulated]:
+    """One unit's sends of one form, issued on the period's last day."""
+    day = period.last_day
+    unit_random = Random(f"{seed}/{day}/{unit}")
+    offline = unit_random.random() < accidents.offline
+    back_at = _LINE_BACK + unit_random.randrange(60 * _MINUTE)
+    random = Random(f"{seed}/{period.text}/{unit}/{fill.form.id}")
+    fate = _fate(random, accidents, offline)
+    for seconds, kind, table in _story(fate, fill, random, size):
+        send = Send(fill.form, unit, period.text, kind, _moment(day, seconds), table, where=f"{unit} {fill.form.id}")
+        yield Simulated(send, _moment(day, max(back_at, seconds) if fate is Fate.OFFLINE else seconds), fate)
+
+
+def _fillers(catalogue: Catalogue, day: date, forms: Collection[FormId] | None) -> Iterator[tuple[Filler, Period]]:
     for form_id in sorted({form.id for form in catalogue.forms}):
         form = catalogue.form_in_force(form_id, day)
         if form is not None and (forms is None or form_id in forms):
-            found = filler(form, catalogue, day)
-            if found is not None:
-                yield found
+            period = _newest_over(form, day)
+            form = catalogue.form_in_force(form_id, period.last_day)
+            if form is not None and (found := filler(form, catalogue, period.last_day)) is not None:
+                yield found, period
+
+
+def _newest_over(form: Form, day: date) -> Period:
+    """The newest period of a form's usual type that is over at the end of `day`; a named one is of that day."""
+    of = form.periods[0]
+    if of in (PeriodType.ROUND, PeriodType.TOPICAL):
+        return named(of, "mo-phong", day)
+    if of is PeriodType.DAY:
+        return day_period(day)
+    return max(periods_ending(of, day - timedelta(days=2 * 366), day))
 
 
 def _fate(random: Random, accidents: Accidents, offline: bool) -> Fate:

@@ -273,6 +273,16 @@ class Admission:
             raise Refused(
                 Reason.PERIOD_INVALID, "period", text, ("một kỳ viết như 2021-12-13", "a period such as 2021-12-13")
             )
+        if period.type not in form.periods:
+            raise Refused(
+                Reason.PERIOD_INVALID,
+                "period",
+                text,
+                (
+                    f"kỳ của biểu mẫu {form.id}, viết như {', '.join(of.example for of in form.periods)}",
+                    f"a period of {form.id}: {', '.join(f'{of} such as {of.example}' for of in form.periods)}",
+                ),
+            )
         today = datetime.fromtimestamp(received.accepted_at / 1000, self.catalogue.zone).date()
         if period.first_day > today:
             raise Refused(

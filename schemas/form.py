@@ -18,6 +18,7 @@ import fastavro
 import fastavro.schema
 
 from schemas.expression import Expression, ExpressionError
+from schemas.period import PeriodType
 from schemas.unit import OPEN
 
 FormId = NewType("FormId", str)
@@ -92,12 +93,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One version of a form. Equality and hash are those of its fingerprint and text."""
+    """One version of a form. Equality and hash are those of its fingerprint and text.
+
+    `periods`: the types of period that it may report, at least one; the first is its usual one.
+    """
 
     id: FormId
     version: int
     valid_from: date
     valid_to: date
+    periods: tuple[PeriodType, ...]
     max_rows: int
     max_total_rows: int
     dimensions: tuple[Dimension, ...]
@@ -156,6 +161,7 @@ def read_form(text: str, header: Mapping[str, Any]) -> Form:
         version=int(about["version"]),
         valid_from=date.fromisoformat(about["valid_from"]),
         valid_to=date.fromisoformat(about["valid_to"]) if about.get("valid_to") else OPEN,
+        periods=_periods(about.get("periods", [PeriodType.DAY]), form_id),
         max_rows=int(about["max_rows"]),
         max_total_rows=int(about["max_total_rows"]) if "max_total_rows" in about else 4096,
         dimensions=dimensions,
@@ -168,6 +174,14 @@ def read_form(text: str, header: Mapping[str, Any]) -> Form:
         text=text,
         schema=schema,
     )
+
+
+def _periods(given: object, form_id: FormId) -> tuple[PeriodType, ...]:
+    if not isinstance(given, list) or not given:
+        raise FormError(f"{form_id}: periods is a list of types of period")
+    if unknown := sorted({str(of) for of in given} - set(PeriodType)):
+        raise FormError(f"{form_id}: no type of period {', '.join(unknown)}; there are {', '.join(PeriodType)}")
+    return tuple(PeriodType(of) for of in given)
 
 
 def _row_fields(raw: Mapping[str, Any], form_id: FormId) -> Sequence[Mapping[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Protocol
 from schemas.catalogue import Catalogue
 from schemas.figure import Slot
 from schemas.form import Form, FormId
-from schemas.period import Period, PeriodText
+from schemas.period import Period, PeriodText, PeriodType
 from schemas.receipt import Receipt
 from schemas.report import Digest, Kind, Millis, Revision, Scope, Source
 from schemas.unit import UBND, LineName, Unit, UnitCode
@@ -31,6 +31,10 @@ class UnknownUnit(ReadModelError):
 
 class UnknownForm(ReadModelError):
     """The catalogue has no form of this name."""
+
+
+class OverlappingPeriods(ReadModelError):
+    """A sum over periods that share days would count these twice."""
 
 
 class NotReady(ReadModelError):
@@ -55,8 +59,9 @@ class RowKind(StrEnum):
 class FigureQuery:
     """Figures of one unit and form. `first` and `last` are days, inclusive: periods that lie between them.
 
-    `sum`: one table over these periods instead of one each. `children`: the unit's children as counted, and its own
-    report, instead of itself. `as_of` (inclusive, None: the present) is read on `axis`.
+    `of`: only periods of this type; `period`: only this one. `sum`: one table over these periods instead of one each;
+    they must not overlap. `children`: the unit's children as counted, and its own report, instead of itself. `as_of`
+    (inclusive, None: the present) is read on `axis`.
     """
 
     unit: UnitCode
@@ -70,6 +75,8 @@ class FigureQuery:
     axis: Axis = Axis.ACCEPTED
     line: LineName = UBND
     scope: Scope = Scope.OWN
+    of: PeriodType | None = None
+    period: PeriodText | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +215,7 @@ class StandingCheck:
 class ReadModel(Protocol):
     """Read-only questions; each is answered from one consistent state of the database.
 
-    Raises UnknownUnit, UnknownForm, NotReady. Usable from one thread at a time.
+    Raises UnknownUnit, UnknownForm, OverlappingPeriods, NotReady. Usable from one thread at a time.
     """
 
     def catalogue(self) -> Catalogue:

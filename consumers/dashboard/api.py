@@ -21,7 +21,7 @@ from consumers.dashboard.question import (
 )
 from consumers.export import Layout, as_text, figure_lines, moment
 from schemas.form import FormId
-from schemas.period import PeriodError, parse_period
+from schemas.period import PeriodError, PeriodText, PeriodType, parse_period
 from schemas.read_model import Coverage, FigureQuery, ReadModel, RowKind
 from schemas.report import Millis
 from schemas.unit import Unit, UnitCode
@@ -49,6 +49,7 @@ def figures_answer(model: ReadModel, given: Mapping[str, str]) -> Response:
     query = FigureQuery(
         UnitCode(unit), FormId(form), read_day(given, "from"), read_day(given, "to"), kind,
         given.get("sum") in _YES, given.get("children") in _YES, read_moment(given), read_axis(given),
+        of=_period_type(given), period=_period(given),
     )  # fmt: skip
     text = as_text(figure_lines(model.figures(query)), layout)
     headers = {}
@@ -81,17 +82,31 @@ def unit_answer(model: ReadModel, code: str, given: Mapping[str, str]) -> Respon
         "superiors": [_named(catalogue.units.unit(one, day), one) for one in superiors],
         "children": [_named(catalogue.units.unit(one, day), one) for one in catalogue.units.children(unit.code, day)],
     }
-    if given.get("form") and given.get("period"):
-        try:
-            period = parse_period(given["period"]).text
-        except PeriodError as error:
-            raise Refusal(400, f"“{given['period']}” không phải là một kỳ", "Hãy viết kỳ như 2021-12-13.") from error
+    if given.get("form") and (period := _period(given)) is not None:
         if all(known.id != given["form"] for known in catalogue.forms):
             raise unknown_form(catalogue, given["form"])
         found["coverage"] = _coverage(
             model.coverage(unit.code, FormId(given["form"]), period, as_of=read_moment(given), axis=read_axis(given))
         )
     return JSONResponse(found)
+
+
+def _period(given: Mapping[str, str]) -> PeriodText | None:
+    if not (text := given.get("period", "")):
+        return None
+    try:
+        return parse_period(text).text
+    except PeriodError as error:
+        raise Refusal(400, f"“{text}” không phải là một kỳ", "Hãy viết kỳ như 2021-12-13.") from error
+
+
+def _period_type(given: Mapping[str, str]) -> PeriodType | None:
+    if not (text := given.get("type", "")):
+        return None
+    try:
+        return PeriodType(text)
+    except ValueError as error:
+        raise Refusal(400, f"Không có loại kỳ “{text}”", f"Hãy chọn: {', '.join(PeriodType)}.") from error
 
 
 def _unit(unit: Unit) -> dict[str, Any]:

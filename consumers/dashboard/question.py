@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from consumers.dashboard import words
 from schemas.catalogue import ZONE, Catalogue
 from schemas.form import Form, FormId
-from schemas.period import Period, PeriodText
+from schemas.period import Period, PeriodText, PeriodType
 from schemas.period import day as day_period
 from schemas.read_model import Axis, FigureQuery, FormPeriods, RowKind
 from schemas.report import Millis
@@ -97,13 +98,15 @@ class Subject:
         """The one period that is asked for, None where several are summed."""
         if len(self.periods) == 1 and (self.periods[0].first_day, self.periods[0].last_day) == (self.first, self.last):
             return self.periods[0].text
-        return day_period(self.first).text if self.first == self.last else None
+        unreported_day = self.first == self.last and PeriodType.DAY in self.form.periods
+        return day_period(self.first).text if unreported_day and not self.periods else None
 
     def query(self, *, kind: RowKind = RowKind.TOTAL, children: bool = False) -> FigureQuery:
         """The figures that the page shows."""
-        asked = self.question
-        return FigureQuery(self.unit.code, self.form.id, self.first, self.last, kind, self.single is None, children,
-                           asked.as_of, asked.axis)  # fmt: skip
+        asked, single = self.question, self.single
+        of = self.periods[0].type if self.periods else None
+        return FigureQuery(self.unit.code, self.form.id, self.first, self.last, kind, single is None, children,
+                           asked.as_of, asked.axis, of=of, period=single)  # fmt: skip
 
 
 def resolve(catalogue: Catalogue, having: Sequence[FormPeriods], question: Question) -> Subject:
@@ -131,12 +134,29 @@ def resolve(catalogue: Catalogue, having: Sequence[FormPeriods], question: Quest
     form = catalogue.form_in_force(form_id, last) or max(
         (form for form in catalogue.forms if form.id == form_id), key=lambda form: (form.valid_from, form.version)
     )
+    shown = _shown(periods, first, last)
+    if shown:
+        periods = tuple(p for p in periods if p.type is shown[0].type)
+        if not shown[0].type.partitions_days and len(shown) == 1:
+            first, last = shown[0].first_day, shown[0].last_day
     return Subject(
-        replace(question, form=form_id, first=first, last=last), unit, form, first, last,
-        tuple(p for p in periods if first <= p.first_day and p.last_day <= last),
+        replace(question, form=form_id, first=first, last=last), unit, form, first, last, shown,
         next((p for p in reversed(periods) if p.last_day < first), None),
         next((p for p in periods if p.first_day > last), None), newest,
     )  # fmt: skip
+
+
+def _shown(periods: Sequence[Period], first: date, last: date) -> tuple[Period, ...]:
+    """The periods that a stretch of days means: the one that it is, else those of one type that lie in it.
+
+    Those of two types, or two topics, may share days, and would be counted twice in one sum.
+    """
+    inside = [p for p in periods if first <= p.first_day and p.last_day <= last]
+    exact = [p for p in inside if (p.first_day, p.last_day) == (first, last)]
+    alike = [p for p in inside if p.type is inside[-1].type]
+    if exact or any(later.first_day <= earlier.last_day for earlier, later in pairwise(alike)):
+        return ((exact or inside)[-1],)
+    return tuple(alike)
 
 
 def read_day(given: Mapping[str, str], name: str) -> date | None:

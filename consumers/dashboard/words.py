@@ -9,7 +9,7 @@ import unicodedata
 from datetime import date, datetime
 
 from schemas.catalogue import ZONE
-from schemas.period import Period
+from schemas.period import Period, PeriodType
 from schemas.report import Kind, Millis
 
 _LEVELS = {"nation": "Cả nước", "province": "Cấp tỉnh", "district": "Cấp huyện", "commune": "Cấp xã"}
@@ -22,6 +22,22 @@ _UNITS_OF_MEASURE = {
     "VND": "đồng",
     "fridge": "tủ lạnh",
 }
+_PERIODS = {
+    PeriodType.WEEK: "tuần {week}/{year}",
+    PeriodType.SATURDAY_WEEK: "tuần {week}/{year} (từ thứ Bảy)",
+    PeriodType.MONTH: "tháng {month}/{year}",
+    PeriodType.QUARTER: "quý {quarter}/{year}",
+    PeriodType.HALF: "6 tháng {half} năm {year}",
+    PeriodType.NINE_MONTHS: "9 tháng năm {year}",
+    PeriodType.YEAR: "năm {year}",
+    PeriodType.CALENDAR_MONTH: "tháng {month}/{year} (dương lịch)",
+    PeriodType.CALENDAR_QUARTER: "quý {quarter}/{year} (dương lịch)",
+    PeriodType.CALENDAR_HALF: "6 tháng {half} năm {year} (dương lịch)",
+    PeriodType.CALENDAR_NINE_MONTHS: "9 tháng năm {year} (dương lịch)",
+    PeriodType.CALENDAR_YEAR: "năm {year} (dương lịch)",
+}
+_ROMAN = ("I", "II", "III", "IV")
+_HALVES = ("đầu", "cuối")
 KINDS = {Kind.REPORT: "báo cáo", Kind.NIL: "không phát sinh", Kind.WITHDRAWAL: "rút báo cáo"}
 
 
@@ -41,8 +57,16 @@ def days(first: date, last: date) -> str:
 
 
 def period(value: Period) -> str:
-    """A period in short, for lists: 13/12, or its text where it is more than a day."""
-    return value.first_day.strftime("%d/%m") if value.first_day == value.last_day else str(value)
+    """A period in short, for lists: 13/12, tuần 50/2021, quý IV/2021; its days where it has no such name."""
+    first, last = value.first_day, value.last_day
+    name = _PERIODS.get(value.type)
+    if name is None:
+        return first.strftime("%d/%m") if first == last else f"{first:%d/%m} – {last:%d/%m}"
+    year, week, _ = last.isocalendar()
+    if "week" not in value.type:
+        year = last.year
+    return name.format(week=week, month=last.month, quarter=_ROMAN[(last.month - 1) // 3],
+                       half=_HALVES[last.month > 6], year=year)  # fmt: skip
 
 
 def moment(value: Millis) -> str:

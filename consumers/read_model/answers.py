@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,7 +20,8 @@ from consumers.read_model.trees import Trees
 from schemas.catalogue import Catalogue
 from schemas.figure import ScopeCode, Slot, State
 from schemas.form import AcrossUnits, Form, FormId, OverTime
-from schemas.read_model import FigureQuery, FigureRow, Figures, RowKind, UnknownForm, UnknownUnit
+from schemas.period import parse_period
+from schemas.read_model import FigureQuery, FigureRow, Figures, OverlappingPeriods, RowKind, UnknownForm, UnknownUnit
 from schemas.report import Scope
 from schemas.unit import UnitCode
 
@@ -50,6 +52,18 @@ def form_for(catalogue: Catalogue, form: FormId, found: Sequence[Page]) -> Form:
     return in_force or max(versions, key=lambda version: (version.valid_from, version.version))
 
 
+def _asked(found: Sequence[Page], query: FigureQuery) -> list[Page]:
+    """The pages that a query means. Raises OverlappingPeriods where it sums some that share days."""
+    kept = [page for page in found
+            if query.period in (None, page.period) and query.of in (None, parse_period(page.period).type)]  # fmt: skip
+    if query.sum:
+        for earlier, later in pairwise(kept):
+            if later.first_day <= earlier.last_day:
+                raise OverlappingPeriods(f"{earlier.period} and {later.period} of {query.form} share days, which a sum "
+                                         "would count twice: ask for one type of period")  # fmt: skip
+    return kept
+
+
 class Answer:
     """The figures of one query, from one consistent state of the database."""
 
@@ -61,7 +75,7 @@ class Answer:
         self._query = query
         self._moment = Moment(query.as_of, query.axis)
         scope = ScopeCode.SUBTREE if query.scope is Scope.SUBTREE else ScopeCode.OWN
-        self._pages = pages(connection, About(query.form, scope, query.line), query.first, query.last)
+        self._pages = _asked(pages(connection, About(query.form, scope, query.line), query.first, query.last), query)
         self._form = form_for(catalogue, query.form, self._pages)
         self._optional = np.array([measure.optional for measure in self._form.measures])
         self._adder = Adder(self._form, catalogue)

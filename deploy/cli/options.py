@@ -11,6 +11,7 @@ import click
 
 from consumers.export import Layout
 from producers.history import read_time
+from schemas.period import Period, PeriodError, parse_period
 from schemas.settings import Settings, load_settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -44,6 +45,21 @@ class Day(click.ParamType):
             return date.fromisoformat(value)
         except ValueError:
             self.fail(f"{value!r} is not a day such as 2021-12-13", param, ctx)
+
+
+class PeriodName(click.ParamType):
+    """A period such as 2021-12-13, 2021-W50 or 2021-12."""
+
+    name = "period"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Period:
+        """The period."""
+        if isinstance(value, Period):
+            return value
+        try:
+            return parse_period(value)
+        except PeriodError as error:
+            self.fail(str(error), param, ctx)
 
 
 def examples(*commands: str) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from consumers.export import figure_lines, receipt_lines, rejection_lines
-from deploy.cli.options import Day, Moment, data_folder, data_option, examples, format_option
+from deploy.cli.options import Day, Moment, PeriodName, data_folder, data_option, examples, format_option
 from deploy.cli.output import print_lines
 from deploy.reading import millis, open_read_model
 from deploy.stack import running_stack
 from schemas.form import FormId
+from schemas.period import Period, PeriodType
 from schemas.read_model import Axis, FigureQuery, RowKind
 from schemas.unit import UnitCode
 
@@ -24,6 +25,7 @@ unit_option = click.option("--unit", metavar="CODE", help="Only those of this un
     epilog=examples(
         "figures --unit 106 --form vaccination-daily --from 2021-12-13 --to 2021-12-19",
         "figures --unit 106 --form vaccination-daily --from 2021-11-15 --to 2021-12-14 --sum --format csv",
+        "figures --unit 106 --form testing-daily --period 2021-12-14",
         "figures --unit 106 --form testing-daily --children --as-of 2021-12-15T16:30:00 --axis issued",
     ),
 )
@@ -31,6 +33,16 @@ unit_option = click.option("--unit", metavar="CODE", help="Only those of this un
 @click.option("--form", required=True, metavar="ID", help="The form.")
 @click.option("--from", "first", type=Day(), metavar="D", help="First day, inclusive.")
 @click.option("--to", "last", type=Day(), metavar="D", help="Last day, inclusive.")
+@click.option(
+    "--period", type=PeriodName(), metavar="P", help="Only this period: 2021-12-13, 2021-W50, 2021-12, 2021-Q4."
+)
+@click.option(
+    "--type",
+    "of",
+    type=click.Choice([of.value for of in PeriodType]),
+    metavar="TYPE",
+    help=f"Only periods of this type: {', '.join(PeriodType)}.",
+)
 @click.option("--sum", "summed", is_flag=True, help="One table over all periods, each measure by its rule over time.")
 @click.option("--children", is_flag=True, help="The units below as counted, and the unit's own report.")
 @click.option(
@@ -56,6 +68,8 @@ def figures_command(
     form: str,
     first: date | None,
     last: date | None,
+    period: Period | None,
+    of: str | None,
     summed: bool,
     children: bool,
     kind: str,
@@ -75,6 +89,8 @@ def figures_command(
         children,
         None if as_of is None else millis(as_of),
         Axis(axis),
+        of=None if of is None else PeriodType(of),
+        period=None if period is None else period.text,
     )
     with open_read_model(running_stack(data_folder(data)).settings()) as model:
         lines = figure_lines(model.figures(query))
