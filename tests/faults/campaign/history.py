@@ -15,6 +15,7 @@ All moments are ms since 1970 by the clock of whoever runs the campaign, never b
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -35,7 +36,8 @@ class Sent:
     """A report handed over to be sent. `send` numbers the sends of a history; `event` is the CloudEvents id.
 
     `rows` as the sender wrote them, in the columns of version `form_version` of the form; `digest` in hex. `refused`
-    names the reason for which it must be rejected; empty for what must be counted.
+    names the reason for which it must be rejected; empty for what must be counted. Bytes that are no report bear no
+    event, and the SHA-256 of themselves as digest.
     """
 
     send: int
@@ -63,6 +65,11 @@ class Sent:
             send, moment, report.event_id, digest, h.unit, form.id, form.version, h.line, h.scope.value, h.period,
             h.kind.value, h.revision, h.entered_by or "", tuple(dict(row) for row in report.rows), refused,
         )  # fmt: skip
+
+    @classmethod
+    def garbage(cls, send: int, unit: str, value: bytes, moment: Millis, *, refused: str) -> Sent:
+        """Bytes that no form can read, sent under the key of `unit`."""
+        return cls(send, moment, "", hashlib.sha256(value).hexdigest(), unit, "", 0, "", "", "", "", 0, "", (), refused)
 
 
 @dataclass(frozen=True, slots=True)
