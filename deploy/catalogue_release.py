@@ -7,9 +7,10 @@ that lack it and in no other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from kafka import KafkaProducer
@@ -29,6 +30,7 @@ from schemas.signature import Ed25519Key, SignedRecord, sign
 from schemas.topics import ACTS, MIB, REPORTS
 
 TREES = "trees"
+REPORTERS = "reporters"
 ANNOUNCED = "announcement.json"
 FIRST_EPOCH = 1
 
@@ -39,6 +41,13 @@ _ACK_S = 30
 def remembered_trees(data: Path) -> dict[str, str]:
     """Text of each tree that an earlier `--units FILE` brought, by name."""
     return {path.stem: path.read_text(encoding="utf-8-sig") for path in sorted((data / TREES).glob("*.csv"))}
+
+
+def local_files(data: Path) -> dict[str, bytes]:
+    """The stack's own tables of units and superiors, as imports left them, by their path in a catalogue."""
+    folder = data / REPORTERS
+    paths = [*sorted(folder.glob("units/*.csv")), *sorted(folder.glob("lines/*.csv"))]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def given_trees(files: Iterable[Path]) -> dict[str, str]:
@@ -54,12 +63,19 @@ def given_trees(files: Iterable[Path]) -> dict[str, str]:
     return trees
 
 
-def candidate(trees: dict[str, str], folders: Sequence[Path] = ()) -> Catalogue:
-    """The catalogue of this version of the product with more trees and folders. Raises RefusedError."""
+def candidate(
+    trees: Mapping[str, str], folders: Sequence[Path] = (), local: Mapping[str, bytes] = MappingProxyType({})
+) -> Catalogue:
+    """The catalogue of this version of the product with more trees and folders, and a stack's own reporters.
+
+    Raises RefusedError by file and line.
+    """
     try:
         catalogue = Catalogue.from_folder(RELEASED, *folders)
         for name, text in sorted(trees.items()):
             catalogue = catalogue.with_tree(text, name)
+        if local:
+            catalogue = Catalogue({**catalogue.files, **local})
     except CatalogueError as error:
         raise RefusedError(f"catalogue refused: {error}") from error
     return catalogue

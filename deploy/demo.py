@@ -21,11 +21,14 @@ from deploy.cli.main import told
 from deploy.cli.output import print_table
 from deploy.drain import drain
 from deploy.reading import millis, open_read_model, stored_offsets
+from deploy.reporters import HEADS, apply, current_catalogue, intake
 from deploy.sending import Sender
 from deploy.stack import Stack
 from deploy.throwaway import end_on_sigterm, stack_at
+from producers.simulator import reporting_units
 from schemas.exit import Exit
 from schemas.form import FormId
+from schemas.head import Heads
 from schemas.read_model import Axis, FigureQuery, Figures, ReadModel
 from schemas.unit import UnitCode
 
@@ -101,6 +104,8 @@ def expectations(path: Path = STORY / "expected.csv") -> list[Expectation]:
 def send_week(stack: Stack) -> None:
     """Tam Đường as the story has it, the seven other districts of Lai Châu simulated in the same forms."""
     sender = Sender(stack)
+    catalogue = current_catalogue(Path(stack.data))
+    print(f"  {apply(Path(stack.data), catalogue, intake(catalogue, Heads(), [STORY / HEADS]))}")
     for form in FORMS:
         summary = sender.replay(STORY / f"{form}.csv", form)
         print(f"  Tam Đường, {form}: {summary.sends} sends, {summary.acked} acknowledged")
@@ -111,12 +116,12 @@ def send_week(stack: Stack) -> None:
 def show_week(model: ReadModel) -> None:
     """Province, district and its communes in one table."""
     units = model.catalogue().units
-    communes = sorted(units.children(DISTRICT, SUNDAY))
+    communes = [code for code in units.children(DISTRICT, SUNDAY) if units.expected(code, SUNDAY)]
     rows = []
     for code in (PROVINCE, DISTRICT, *communes):
         unit = units.unit(code, SUNDAY)
         week = {form: model.figures(FigureQuery(code, FormId(form), MONDAY, SUNDAY, sum=True)) for form in FORMS}
-        leaves = sum(not units.has_children(below, SUNDAY) for below in units.subtree(code, SUNDAY))
+        leaves = len([*reporting_units(units, code, SUNDAY)])
         rows.append(
             (
                 str(code),

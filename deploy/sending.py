@@ -15,7 +15,7 @@ from producers.history import replay
 from producers.simulator import simulated_day
 from schemas.catalogue import ZONE
 from schemas.form import Form, FormId
-from schemas.unit import UnitCode
+from schemas.unit import UBND, LineName, UnitCode
 
 Progress = Callable[[int, int], None]
 
@@ -31,10 +31,26 @@ class Sender:
             raise NotRunningError(f"no catalogue has been released on {self._settings.bootstrap} yet")
         self.catalogue = catalogue
 
-    def replay(self, file: Path, form: str, until: datetime | None = None, progress: Progress | None = None) -> Summary:
-        """A history, through each unit's own outbox. Raises UsageError for an unknown form, ProducerError."""
+    def replay(
+        self,
+        file: Path,
+        form: str,
+        until: datetime | None = None,
+        progress: Progress | None = None,
+        line: str = UBND,
+    ) -> Summary:
+        """A history, through each unit's own outbox. Raises UsageError for an unknown form or line, ProducerError."""
+        if line not in self.catalogue.units.lines:
+            raise UsageError(f"there is no line {line}; there are {', '.join(sorted(self.catalogue.units.lines))}")
         return replay(
-            self._settings, self._operator, self.catalogue, file, self.form(form), until=until, progress=progress
+            self._settings,
+            self._operator,
+            self.catalogue,
+            file,
+            self.form(form),
+            until=until,
+            line=LineName(line),
+            progress=progress,
         )
 
     def simulate(

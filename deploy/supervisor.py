@@ -20,7 +20,14 @@ from itertools import chain
 from kafka.errors import KafkaError
 from prometheus_client import start_http_server
 
-from deploy.catalogue_release import CatalogueRelease, candidate, given_trees, read_registers, remembered_trees
+from deploy.catalogue_release import (
+    CatalogueRelease,
+    candidate,
+    given_trees,
+    local_files,
+    read_registers,
+    remembered_trees,
+)
 from deploy.errors import StackError
 from deploy.files import read_json
 from deploy.kafka_config import HOST
@@ -93,7 +100,9 @@ class Supervisor:
         require_free(plan.ports.without_broker(plan.workers))
         start_http_server(plan.ports.supervisor, addr=HOST)
         trees = given_trees(plan.trees)
-        reading = asyncio.to_thread(candidate, {**remembered_trees(plan.data), **trees}, plan.catalogues)
+        reading = asyncio.to_thread(
+            candidate, {**remembered_trees(plan.data), **trees}, plan.catalogues, local_files(plan.data)
+        )
         wanted, bootstrap = await asyncio.gather(reading, self._start_broker())
         self._stack = plan.stack(bootstrap, self._operator.public.hex(), os.getpid())
         await asyncio.to_thread(self._prepare_log, wanted, trees)

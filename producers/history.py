@@ -15,7 +15,7 @@ import io
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from schemas.period import PeriodError, PeriodText, parse_period
 from schemas.report import Cell, Kind, Millis, Row
 from schemas.settings import Settings
 from schemas.signature import SigningKey
-from schemas.unit import UnitCode, Units
+from schemas.unit import UBND, LineName, UnitCode, Units
 
 _REQUIRED = ("published_at", "unit", "period", "kind")
 _SENT_BY = "sent_by"
@@ -77,6 +77,7 @@ def replay(
     form: Form,
     *,
     until: datetime | None = None,
+    line: LineName = UBND,
     progress: Progress | None = None,
 ) -> Summary:
     """Send a history through the units' own outboxes; returns after the last acknowledgement.
@@ -84,7 +85,7 @@ def replay(
     Repeating it, also after it was cut off, changes nothing. Raises a ProducerError.
     """
     history = read_history(path, form, catalogue.units, until)
-    summary = deliver(settings, operator, catalogue, history.sends, progress)
+    summary = deliver(settings, operator, catalogue, [replace(send, line=line) for send in history.sends], progress)
     summary.problems[:0] = history.problems
     return summary
 

@@ -130,11 +130,11 @@ def standing(sent: Iterable[Simulated]) -> Mapping[tuple[UnitCode, FormId], Send
 
 
 def reporting_units(units: Units, under: UnitCode, day: date, exclude: Collection[UnitCode] = ()) -> Iterator[UnitCode]:
-    """The units below `under` (or itself) that have none below them that day, without the excluded branches."""
+    """The places below `under` (or itself) that have none below them that day, without the excluded branches."""
     if under in exclude:
         return
     children = units.children(under, day, UBND)
-    if not children:
+    if not children and units.expected(under, day):
         yield under
     for child in children:
         yield from reporting_units(units, child, day, exclude)

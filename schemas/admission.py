@@ -183,6 +183,14 @@ class Admission:
                         f"a unit in force on {period.last_day}",
                     ),
                 )
+            if not units.stands_on(header.line, header.unit, period.last_day):
+                # Counted, it would be a root of its own and its numbers in nobody's total.
+                raise Refused(
+                    Reason.HEADER_INVALID,
+                    "line",
+                    header.line,
+                    (f"một hệ thống có đơn vị {header.unit}", f"a line on which {header.unit} stands"),
+                )
             place = (
                 unit,
                 units.superior(header.unit, period.last_day, header.line),

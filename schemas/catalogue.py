@@ -6,11 +6,10 @@ The catalogue is in the log (design decision 9): one act carries it as a bundle,
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
@@ -19,19 +18,17 @@ from zoneinfo import ZoneInfo
 
 from schemas.codec import header_schema
 from schemas.form import Fingerprint, Form, FormError, FormId, read_form
-from schemas.unit import OPEN, UBND, LineName, Subordination, Unit, UnitCode, UnitError, UnitKind, Units
+from schemas.reporters import TREE_COLUMNS, read_units, split_tree
+from schemas.table import TableError, table_day, table_rows
+from schemas.unit import UBND, LineName, UnitCode, Units
 
 ANNOUNCEMENT_TYPE = "vn.chungsuc.catalogue.v1"
 RELEASED = Path(__file__).parent / "released"
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 """The zone of deadlines and of the day of acceptance."""
 
-_UNIT_COLUMNS = ("code", "name", "level", "kind", "place", "valid_from", "valid_to")
-_LINE_COLUMNS = ("code", "superior", "valid_from", "valid_to")
-_TREE_COLUMNS = ("code", "name", "level", "parent", "valid_from", "valid_to")
 
-
-class CatalogueError(ValueError):
+class CatalogueError(TableError):
     """A catalogue that can't be used or must not be released; one line that names file and row."""
 
 
@@ -64,8 +61,11 @@ class Catalogue:
         self.serial = serial
         self.zone = ZONE
         self._forms = _read_forms(self.files)
-        self.codes = _read_codes(self.files)
-        self.units = _read_units(self.files)
+        try:
+            self.codes = _read_codes(self.files)
+            self.units = read_units(self.files)
+        except TableError as error:
+            raise CatalogueError(str(error), error.about, error.reason) from error
         for form in self._forms.values():
             for dimension in form.dimensions:
                 if dimension.code_list not in self.codes:
@@ -126,10 +126,13 @@ class Catalogue:
         """
         if f"units/{name}.csv" in self.files and f"lines/{UBND}-{name}.csv" not in self.files:
             raise CatalogueError(f"{name}: a released tree bears this name; give the file another")
-        units, line = _split_tree(text, name)
-        return Catalogue(
-            {**self.files, f"units/{name}.csv": units, f"lines/{UBND}-{name}.csv": line}, self.epoch, self.serial
-        )
+        try:
+            units, line = split_tree(text, name)
+            return Catalogue(
+                {**self.files, f"units/{name}.csv": units, f"lines/{UBND}-{name}.csv": line}, self.epoch, self.serial
+            )
+        except TableError as error:
+            raise CatalogueError(_in_tree(error, text, name)) from error
 
     @property
     def forms(self) -> Iterator[Form]:
@@ -166,8 +169,7 @@ def refusal(old: Catalogue, new: Catalogue, until: date) -> str | None:
             successor = next((u for u in new.units.versions(unit.code) if u.valid_from == unit.valid_from), None)
             if successor is None or min(successor.valid_to, until) != min(unit.valid_to, until):
                 return f"unit {unit.code} ({unit.name}) would lose days up to {until}, which may have been reported"
-    lines = old.units.lines | new.units.lines
-    for line in sorted(lines):
+    for line in sorted(old.units.lines):  # on a line that is new nobody has reported yet
         for code in sorted({unit.code for unit in old.units}):
             if _clipped_superiors(old.units, line, code, until) != _clipped_superiors(new.units, line, code, until):
                 return f"unit {code} would get another superior on line {line} on days up to {until}"
@@ -216,113 +218,23 @@ def _read_codes(files: Mapping[str, bytes]) -> dict[str, dict[str, CodeEntry]]:
     lists: dict[str, dict[str, CodeEntry]] = {}
     for name, content in files.items():
         if name.startswith("codes/"):
-            rows = _rows(name, content, ("code", "label_vi", "label_en", "valid_from", "valid_to"))
+            rows = table_rows(name, content, ("code", "label_vi", "label_en", "valid_from", "valid_to"))
             lists[PurePosixPath(name).stem] = {
                 row["code"]: CodeEntry(
                     row["code"],
                     row["label_vi"],
                     row["label_en"],
-                    _day(row, "valid_from", where),
-                    _day(row, "valid_to", where),
+                    table_day(row, "valid_from", where),
+                    table_day(row, "valid_to", where),
                 )
                 for where, row in rows
             }
     return lists
 
 
-def _read_units(files: Mapping[str, bytes]) -> Units:
-    units: list[Unit] = []
-    lines: list[Subordination] = []
-    for name, content in files.items():
-        if name.startswith("units/"):
-            units += [
-                Unit(
-                    UnitCode(row["code"]),
-                    _day(row, "valid_from", where),
-                    _day(row, "valid_to", where),
-                    row["name"],
-                    row["level"],
-                    _kind(row, where),
-                    row["place"],
-                )
-                for where, row in _rows(name, content, _UNIT_COLUMNS)
-            ]
-        elif name.startswith("lines/"):
-            line = LineName(PurePosixPath(name).stem.partition("-")[0])
-            lines += [
-                Subordination(
-                    line,
-                    UnitCode(row["code"]),
-                    _day(row, "valid_from", where),
-                    _day(row, "valid_to", where),
-                    UnitCode(row["superior"]),
-                )
-                for where, row in _rows(name, content, _LINE_COLUMNS)
-            ]
-    try:
-        return Units(units, lines)
-    except UnitError as error:
-        raise CatalogueError(str(error)) from error
-
-
-def _rows(name: str, content: bytes, columns: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    try:
-        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
-    except UnicodeDecodeError as error:
-        raise CatalogueError(f"{name}: not UTF-8 ({error.reason} at byte {error.start})") from error
-    if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
-        raise CatalogueError(f"{name}: no column {', '.join(missing)}")
-    for row in reader:
-        where = f"{name} line {reader.line_num}"
-        if None in row.values() or None in row:
-            raise CatalogueError(f"{where}: {len(reader.fieldnames or ())} columns expected")
-        yield where, row
-
-
-def _kind(row: Mapping[str, str], where: str) -> UnitKind:
-    try:
-        return UnitKind(row["kind"])
-    except ValueError as error:
-        raise CatalogueError(f"{where}: kind {row['kind']!r} is not one of {', '.join(UnitKind)}") from error
-
-
-def _day(row: Mapping[str, str], column: str, where: str) -> date:
-    text = row[column]
-    if not text and column == "valid_to":
-        return OPEN
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise CatalogueError(f"{where}: {column} {text!r} is not a day such as 2021-12-13") from error
-
-
-def _split_tree(text: str, name: str) -> tuple[bytes, bytes]:
-    units = io.StringIO()
-    line = io.StringIO()
-    unit_rows = csv.writer(units, lineterminator="\n")
-    line_rows = csv.writer(line, lineterminator="\n")
-    unit_rows.writerow(_UNIT_COLUMNS)
-    line_rows.writerow(_LINE_COLUMNS)
-    count = 0
-    for where, row in _rows(name, text.encode(), _TREE_COLUMNS):
-        if not row["code"] or not row["name"]:
-            raise CatalogueError(f"{where}: a unit needs a code and a name")
-        _day(row, "valid_from", where)
-        _day(row, "valid_to", where)
-        unit_rows.writerow(
-            [
-                row["code"],
-                row["name"],
-                row["level"],
-                UnitKind.ADMINISTRATIVE.value,
-                "",
-                row["valid_from"],
-                row["valid_to"],
-            ]
-        )
-        if row["parent"]:
-            line_rows.writerow([row["code"], row["parent"], row["valid_from"], row["valid_to"]])
-        count += 1
-    if not count:
-        raise CatalogueError(f"{name}: no unit in it")
-    return units.getvalue().encode(), line.getvalue().encode()
+def _in_tree(error: TableError, text: str, name: str) -> str:
+    """The error by the line of the tree as it was given, where it is about one of its rows."""
+    for where, row in table_rows(name, text.encode(), TREE_COLUMNS) if error.about else ():
+        if error.about and (row["code"], row["valid_from"]) == (error.about[0], error.about[1].isoformat()):
+            return f"{where}: {error.reason}"
+    return str(error)

@@ -148,7 +148,9 @@ def _below(
     own: list[FigureRow] = []
     for row in answer.rows:
         (own if row.kind is RowKind.OWN else by_unit.setdefault(row.unit, [])).append(row)
-    codes = [*catalogue.units.children(subject.unit.code, subject.last)]
+    # An agency is listed once it has reported: whether it owes this form, only a regime can say.
+    children = catalogue.units.children(subject.unit.code, subject.last)
+    codes = [code for code in children if catalogue.units.expected(code, subject.last)]
     codes += [code for code in by_unit if code not in codes]
     lines = [
         _line(catalogue, subject, found, by_unit.get(code, []), cover.below.get(code) if cover else None)

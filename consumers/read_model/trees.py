@@ -12,7 +12,7 @@ from schemas.unit import OPEN, LineName, UnitCode, Units
 
 @dataclass(frozen=True, slots=True)
 class Subtree:
-    """A unit and everything below it on some days. `leaves`: those without children, by code."""
+    """A unit and everything below it on some days. `leaves`: those expected among them without children, by code."""
 
     codes: frozenset[str]
     leaves: tuple[UnitCode, ...]
@@ -46,7 +46,7 @@ class Trees:
                 codes.add(here := waiting.pop())
                 if children := below.get(here):
                     waiting.extend(children)
-                else:
+                elif here == code or self.units.expected(here, day, line):
                     leaves.append(here)
             found = self._subtrees[line, stretch, code] = Subtree(frozenset(codes), tuple(sorted(leaves)))
         return found

@@ -13,6 +13,7 @@ from consumers.export import Layout
 from producers.history import read_time
 from schemas.period import Period, PeriodError, parse_period
 from schemas.settings import Settings, load_settings
+from schemas.unit import UBND
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -86,6 +87,17 @@ def format_option(command: Command) -> Command:
         default=Layout.TABLE.value,
         show_default=True,
         help="How the lines are printed.",
+    )(command)
+
+
+def line_option(command: Command) -> Command:
+    """`--line LINE`."""
+    return click.option(
+        "--line",
+        default=UBND,
+        show_default=True,
+        metavar="LINE",
+        help="The hierarchy: ubnd, or one of organisations such as health.",
     )(command)
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 
 from consumers.export import figure_lines, receipt_lines, rejection_lines
-from deploy.cli.options import Day, Moment, PeriodName, data_folder, data_option, examples, format_option
+from deploy.cli.options import Day, Moment, PeriodName, data_folder, data_option, examples, format_option, line_option
 from deploy.cli.output import print_lines
 from deploy.reading import millis, open_read_model
 from deploy.stack import running_stack
 from schemas.form import FormId
 from schemas.period import Period, PeriodType
 from schemas.read_model import Axis, FigureQuery, RowKind
-from schemas.unit import UnitCode
+from schemas.unit import LineName, UnitCode
 
 unit_option = click.option("--unit", metavar="CODE", help="Only those of this unit.")
 
@@ -26,6 +26,7 @@ unit_option = click.option("--unit", metavar="CODE", help="Only those of this un
         "figures --unit 106 --form vaccination-daily --from 2021-12-13 --to 2021-12-19",
         "figures --unit 106 --form vaccination-daily --from 2021-11-15 --to 2021-12-14 --sum --format csv",
         "figures --unit 106 --form testing-daily --period 2021-12-14",
+        "figures --unit H35.14.26 --form vaccination-daily --line health",
         "figures --unit 106 --form testing-daily --children --as-of 2021-12-15T16:30:00 --axis issued",
     ),
 )
@@ -60,6 +61,7 @@ unit_option = click.option("--unit", metavar="CODE", help="Only those of this un
     show_default=True,
     help="Known by the broker's time of acceptance, or by the sender's time of issue.",
 )
+@line_option
 @format_option
 @data_option
 def figures_command(
@@ -75,6 +77,7 @@ def figures_command(
     kind: str,
     as_of: datetime | None,
     axis: str,
+    line: str,
     layout: str,
     data: Path | None,
 ) -> None:
@@ -89,6 +92,7 @@ def figures_command(
         children,
         None if as_of is None else millis(as_of),
         Axis(axis),
+        LineName(line),
         of=None if of is None else PeriodType(of),
         period=None if period is None else period.text,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from deploy.cli.options import Day, Moment, data_folder, data_option, examples
+from deploy.cli.options import Day, Moment, data_folder, data_option, examples, line_option
 from deploy.cli.output import say
 from deploy.progress import meter
 from deploy.sending import Sender
@@ -23,6 +23,7 @@ _SHOWN_PROBLEMS = 20
     epilog=examples(
         "replay vaccination-daily.csv --form vaccination-daily",
         "replay history.csv.gz --form covid-doses --until 2021-10-01T00:00:00+07:00",
+        "replay stations.csv --form vaccination-daily --line health",
     ),
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -33,8 +34,9 @@ _SHOWN_PROBLEMS = 20
     metavar="TIMESTAMP",
     help="Only what was published up to then, inclusive. Without an offset: Vietnamese time.",
 )
+@line_option
 @data_option
-def replay_command(file: Path, form: str, until: datetime | None, data: Path | None) -> None:
+def replay_command(file: Path, form: str, until: datetime | None, line: str, data: Path | None) -> None:
     """Send a history of published reports, each unit's rows through its own outbox and signed with its key.
 
     FILE is CSV, plain or .gz: published_at,unit,period,kind[,sent_by],<dimensions>,<measures>. Returns after the last
@@ -42,7 +44,7 @@ def replay_command(file: Path, form: str, until: datetime | None, data: Path | N
     """
     sender = Sender(running_stack(data_folder(data)))
     with meter("sending") as show:
-        summary = sender.replay(file, form, until, show)
+        summary = sender.replay(file, form, until, show, line)
     report(summary)
 
 

@@ -13,12 +13,13 @@ import pytest
 
 from deploy.kafka import BrokerSettings, Cluster
 from schemas.exit import Exit
+from schemas.figure import FigureKind
 from schemas.precedence import Outcome
 from schemas.rejection import Reason
 from schemas.report import Offset, Source
 from schemas.topics import partition_of
 from tests.support.pipeline import STARTED_WITHIN_S, Pipeline, pipeline, source_of
-from tests.support.signed import PARTITIONS, Draft
+from tests.support.signed import PARTITIONS, TESTING, Draft
 
 PORT = 27620
 HERE = partition_of(b"c1", PARTITIONS)
@@ -122,3 +123,16 @@ def test_end_by_sigterm_during_work_is_clean_and_counts_for_nothing(ingest: Pipe
     assert stopped_cleanly(process)
     assert sources(ingest) == {Source(HERE, Offset(at)) for at in range(1, last + 1)}
     assert not ingest.rejected.to_end()
+
+
+def test_lines_roll_up_independently_from_report_to_root(cluster: Cluster, tmp_path: Path) -> None:
+    """c1 reports on the line of the committees and, with another number, on the Front's, where it answers to A."""
+    with pipeline(cluster.bootstrap, tmp_path, "lines.") as made:
+        for line, persons in (("ubnd", 150), ("front", 70)):
+            made.send(Draft(line=line, rows=[{**TESTING, "persons": persons}]).record(), HERE)
+        made.start("ingest")
+        made.start("rollup")
+        for line, root, persons in (("ubnd", "R", 150), ("front", "A", 70)):
+            total = made.await_figure(lambda f, line=line: f.kind is FigureKind.ROOT and f.line == line)  # type: ignore[misc]
+            assert (total.unit, int.from_bytes(total.values[:8], "little"), total.reported) == (root, persons, 1)
+        assert {figure.unit for figure in made.contributions() if figure.line == "front"} == {"c1", "A"}

@@ -94,7 +94,9 @@ def _files() -> dict[str, bytes]:
     return files
 
 
-CATALOGUE = Catalogue(_files()).with_tree(TREE, "small")
+# On the line of the Front c1 answers to A itself, and nobody else stands there.
+FRONT = b"code,superior,valid_from,valid_to\nc1,A,2021-01-01,\n"
+CATALOGUE = Catalogue({**Catalogue(_files()).with_tree(TREE, "small").files, "lines/front-small.csv": FRONT})
 
 Row = dict[str, Cell]
 TESTING: Row = {"method": "rt-pcr", "sample": "pooled", "persons": 150, "tubes": 30, "positive_tubes": 2,

@@ -13,6 +13,7 @@ from schemas.exit import Exit
 
 COMMANDS = {
     "up", "down", "status", "replay", "simulate", "drain", "figures", "rejected", "receipts", "verify", "rebuild",
+    "units", "units-import",
 }  # fmt: skip
 
 
