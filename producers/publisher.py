@@ -162,6 +162,8 @@ class Publisher:
 
     def _land(self, count: int) -> None:
         """Wait for the oldest `count` sends."""
+        if count:
+            failpoint("publisher.after_produce")
         for _ in range(count):
             row, future = self._flying.popleft()
             try:

@@ -100,7 +100,7 @@ class Ingest:
     async def start(self, worker: Worker) -> None:
         """Connect, read the acts and what was quarantined."""
         self._worker = worker
-        self._out = Outgoing(self._settings)
+        self._out = Outgoing(self._settings, lambda: failpoint("ingest.after_produce"))
         await self._out.start()
         self._partitions = await self._out.partitions(self.topic)
         await self._out.partitions(self._figures)

@@ -7,7 +7,7 @@ commit past the loss.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -25,7 +25,9 @@ Queued = dict[tuple[str, int], list[_Record]]
 class Outgoing:
     """A producer with acks=all. `send` queues; `flush` returns when everything queued is acknowledged, or raises."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, half_sent: Callable[[], None]) -> None:
+        """`half_sent` is called once the first records of a flush are acknowledged and the rest may not be."""
+        self._half_sent = half_sent
         self._producer = AIOKafkaProducer(
             bootstrap_servers=settings.bootstrap,
             acks="all",
@@ -82,6 +84,8 @@ class Outgoing:
         acks: list[asyncio.Future[Any]] = []
         for (topic, partition), records in queued.items():
             acks += await self._send(topic, partition, records)
+        if acks:
+            acks[0].add_done_callback(lambda _: self._half_sent())
         for result in await asyncio.gather(*acks, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result

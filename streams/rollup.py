@@ -84,7 +84,7 @@ class Rollup:
     async def start(self, worker: Worker) -> None:
         """Connect and read the catalogue."""
         self._worker = worker
-        self._out = Outgoing(self._settings)
+        self._out = Outgoing(self._settings, lambda: failpoint("rollup.after_produce"))
         await self._out.start()
         await self._out.partitions(self.topic)
         self._receipt_writer = ReceiptWriter(await self._out.partitions(self._receipts_topic))

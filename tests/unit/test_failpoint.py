@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,20 @@ def test_sleep_stands_still_at_its_count_and_goes_on(monkeypatch: pytest.MonkeyP
     failpoint("here")
     assert time.monotonic() - began >= 0.05
     failpoint("here")
+
+
+def test_file_in_a_folder_arms_a_point_of_a_running_process_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert passes(monkeypatch, str(tmp_path)) == []
+    for _ in range(2):
+        (tmp_path / "here").write_text("2:raise", "utf-8")
+        assert passes(monkeypatch, str(tmp_path)) == [1]
+        assert not [*tmp_path.iterdir()]
+
+
+def test_file_in_a_folder_kills_one_process_once(tmp_path: Path) -> None:
+    code = "from schemas.failpoint import failpoint\nfailpoint('here')\nprint('alive')"
+    (tmp_path / "here").write_text("1", "utf-8")
+    lives = [subprocess.Popen([sys.executable, "-c", code], env={VARIABLE: str(tmp_path)}) for _ in range(2)]
+    assert sorted(process.wait() for process in lives) == [-signal.SIGKILL, 0]
