@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import Counter
@@ -78,6 +79,17 @@ def figure_of(admitted: Admitted, catalogue: Catalogue, epoch: int, received: Re
         entered_by=header.entered_by or "",
         kid=KeyId(admitted.kid),
     )
+
+
+@dataclass(slots=True)
+class Skipped:
+    """A record read from the log by another reader, as a batch holds them."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
 
 
 class Ingest:
@@ -159,6 +171,8 @@ class Ingest:
         fresh = [record for record in batch.records if record.offset >= self._done[partition]]
         if not fresh:
             return
+        if fresh[0].offset > self._done[partition]:
+            fresh = [*await asyncio.to_thread(self._passed_over, partition, fresh[0].offset), *fresh]
         await asyncio.to_thread(self._acts.refresh)
         keys: list[bytes] = []
         figures: list[bytes] = []
@@ -180,6 +194,16 @@ class Ingest:
         NEXT_OFFSET.labels("ingest", str(partition)).set(self._done[partition])
         BATCH_RECORDS.labels("ingest").observe(len(fresh))
         BATCH_SECONDS.labels("ingest").observe(time.perf_counter() - began)
+
+    def _passed_over(self, partition: int, upto: int) -> list[BareRecord]:
+        """Reports between what is done and what came next: a reader that skips some must not make them uncounted."""
+        done = self._done[partition]
+        log.warning("reports-%s goes on at %s, not at %s: reading what is between from the log", partition, upto, done)
+        with TopicReader(self._settings.bootstrap, self.topic, {partition: done}, [partition]) as reader:
+            return [
+                Skipped(record.offset, record.time, record.key, record.value, list(record.headers))
+                for record in reader.to_end({partition: Offset(upto)})
+            ]
 
     def _decide(self, partition: int, record: BareRecord) -> tuple[bytes, bytes] | None:
         """(receiver's key, contribution) of an admitted report; rejections are queued."""
