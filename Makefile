@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo real test test-long lint bench clean
+.PHONY: help install demo real test test-long faults lint bench clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -32,6 +32,13 @@ test: install ## Unit, property and integration tests, and the short fault tests
 
 test-long: install ## The fault tests that take minutes each: every kill, takeover, damaged logs, a large backlog
 	$(BIN)/python -m pytest -m long tests
+
+SEED ?= 1
+SEGMENTS ?= 5
+MINUTES ?= 6
+
+faults: install ## Seeded segments of faults on real processes, each with its verdict; SEED=, SEGMENTS=, MINUTES=
+	@$(BIN)/python -m tests.faults.campaign --seed $(SEED) --segments $(SEGMENTS) --minutes $(MINUTES)
 
 lint: install ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check .

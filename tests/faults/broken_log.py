@@ -10,16 +10,13 @@ from kafka import KafkaProducer
 
 from deploy.kafka import BrokerSettings, Cluster
 from schemas.log import TopicReader
-from schemas.settings import Settings
-from schemas.topics import FIGURES
-from tests.faults.harness import Running
 
 _CHECKPOINTS = ("recovery-point-offset-checkpoint", "replication-offset-checkpoint", ".kafka_cleanshutdown")
 
 
-def segment(running: Running, topic: str, partition: int) -> Path:
-    """The only segment of a small partition."""
-    (found,) = (running.data / "kafka").glob(f"broker-1/*/{topic}-{partition}/00000000000000000000.log")
+def segment(kafka: Path, broker: int, topic: str, partition: int) -> Path:
+    """The only segment of a small partition. `kafka` is the folder of the cluster."""
+    (found,) = kafka.glob(f"broker-{broker}/*/{topic}-{partition}/00000000000000000000.log")
     return found
 
 
@@ -38,9 +35,9 @@ def batches(path: Path) -> list[tuple[int, int, int]]:
     return found
 
 
-def cut(running: Running, topic: str, partition: int, records: int) -> int:
+def cut(kafka: Path, broker: int, topic: str, partition: int, records: int) -> int:
     """Take the newest batches off a partition of a stopped broker, at least so many records. Returns how many."""
-    path = segment(running, topic, partition)
+    path = segment(kafka, broker, topic, partition)
     gone = 0
     for start, _, count in reversed(batches(path)):
         gone += count
@@ -56,20 +53,24 @@ def cut(running: Running, topic: str, partition: int, records: int) -> int:
     return gone
 
 
-def grow(running: Running, settings: Settings, partition: int, records: int) -> None:
-    """Start the stopped broker alone and append older contributions again, so many records."""
-    with Cluster(BrokerSettings(data_dir=running.data / "kafka", port=running.base)) as cluster:
+def grow(kafka: Path, port: int, topic: str, partition: int, records: int) -> None:
+    """Start the stopped broker alone and append older records again, so many."""
+    with Cluster(BrokerSettings(data_dir=kafka, port=port)) as cluster:
         cluster.start()
-        topic = settings.topic(FIGURES)
-        with TopicReader(cluster.bootstrap, topic, partitions=[partition]) as reader:
-            old = [(record.key, record.value) for record in reader.to_end()]
-        producer = KafkaProducer(bootstrap_servers=cluster.bootstrap, acks="all")
-        try:
-            sent = [producer.send(topic, value, key=key, partition=partition) for key, value in _many(old, records)]
-            for future in sent:
-                future.get(30)
-        finally:
-            producer.close(timeout=10)
+        append_again(cluster.bootstrap, topic, partition, records)
+
+
+def append_again(bootstrap: str, topic: str, partition: int, records: int) -> None:
+    """Append older records of a partition to it once more, so many."""
+    with TopicReader(bootstrap, topic, partitions=[partition]) as reader:
+        old = [(record.key, record.value) for record in reader.to_end()]
+    producer = KafkaProducer(bootstrap_servers=bootstrap.split(","), acks="all")
+    try:
+        sent = [producer.send(topic, value, key=key, partition=partition) for key, value in _many(old, records)]
+        for future in sent:
+            future.get(30)
+    finally:
+        producer.close(timeout=10)
 
 
 def _many(old: Sequence[tuple[bytes | None, bytes | None]], records: int) -> list[tuple[bytes | None, bytes | None]]:

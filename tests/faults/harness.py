@@ -52,6 +52,7 @@ class Running:
     base: int
     workers: int = 1
     trees: tuple[Path, ...] = ()
+    catalogues: tuple[Path, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     _supervisor: subprocess.Popen[bytes] | None = None
     _by_hand: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -64,6 +65,8 @@ class Running:
         arguments = ["--data", str(self.data), "--port-base", str(self.base), "--workers", str(self.workers)]
         for tree in self.trees:
             arguments += ["--units", str(tree)]
+        for catalogue in self.catalogues:
+            arguments += ["--catalogue", str(catalogue)]
         log = self.data / "logs" / "up.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:

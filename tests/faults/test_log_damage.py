@@ -60,7 +60,7 @@ def test_log_cut_at_its_end_is_refused(running: Running, partition: int) -> None
     running.settled_and_verified()
     end = end_of(running, partition)
     running.down()
-    gone = cut(running, FIGURES, partition, 3)
+    gone = cut(running.data / "kafka", 1, FIGURES, partition, 3)
     running.up(wait=False)
     assert_refused(running, f"ends at {end - gone}, below")
     assert_refused(running, "the log was cut", "read-model")
@@ -69,10 +69,9 @@ def test_log_cut_at_its_end_is_refused(running: Running, partition: int) -> None
 
 def test_log_cut_at_its_end_and_grown_again_is_refused(running: Running, partition: int) -> None:
     running.settled_and_verified()
-    settings = running.settings
     running.down()
-    gone = cut(running, FIGURES, partition, 3)
-    grow(running, settings, partition, gone + 2)
+    gone = cut(running.data / "kafka", 1, FIGURES, partition, 3)
+    grow(running.data / "kafka", running.base, FIGURES, partition, gone + 2)
     running.up(wait=False)
     assert_refused(running, "cut and has grown again")
     assert_refused(running, "cut and has grown again", "read-model")

@@ -1,0 +1,122 @@
+"""One segment: a site comes up, nodes send, its faults happen, everything settles, the verdict is written."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.faults.campaign import faults as _faults  # noqa: F401  (fills the register)
+from tests.faults.campaign.following import Observers
+from tests.faults.campaign.history import FILE as HISTORY
+from tests.faults.campaign.history import History
+from tests.faults.campaign.moments import Midst, Restart, all_ready
+from tests.faults.campaign.registry import FAULTS, Skipped, Wound
+from tests.faults.campaign.results import DISPROVED, PROVED, Result, Suffered, commit, machine, versions
+from tests.faults.campaign.schedule import Planned, brokers_of, schedule
+from tests.faults.campaign.site import Site, site
+from tests.faults.campaign.sizes import Sizes
+from tests.faults.campaign.verdict import judge, merged, observers
+
+log = logging.getLogger("campaign")
+
+_RECOVERS_WITHIN_S = 150.0
+_SETTLES_WITHIN_S = 300.0
+_READY_WITHIN_S = 120.0
+_MIDST_AFTER_S = 1.0
+_SAMPLE_EVERY_S = 5.0
+_NOT_RECOVERED = "not-recovered"
+
+
+@dataclass
+class Segment:
+    """What is to be done and where. `tell` hears a line now and then."""
+
+    seed: int
+    minutes: float
+    folder: Path
+    base: int
+    only: str = ""
+    brokers: int | None = None
+    plan: list[Planned] | None = None
+    tell: Callable[[str], None] = lambda line: None
+
+    def __post_init__(self) -> None:
+        self.brokers = brokers_of(self.seed) if self.brokers is None else self.brokers
+        if self.plan is None:
+            self.plan = schedule(self.seed, self.brokers, self.minutes, FAULTS.values(), self.only)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.result = Result(self.seed, self.brokers, commit(), versions(), machine(), now, only=self.only)
+
+    def run(self) -> Result:
+        """Do it. What the campaign itself fails at is raised; `result` then holds what was found until there."""
+        assert self.brokers is not None
+        with site(self.folder, self.base, self.brokers, self.seed) as here:
+            path = self.folder / HISTORY
+            history = History(path)
+            sizes = Sizes(here, self.result)
+            sizes.start()
+            try:
+                with Observers(observers(here, history)) as watching:
+                    self._suffer(here)
+                    self._settle(here)
+                    watching.end()
+            finally:
+                sizes.end()
+                history.close()
+            merged(here.histories(), path)
+            judge(here, path, self.result)
+        self.result.verdict = DISPROVED if self.result.anomalies else PROVED
+        return self.result
+
+    def _suffer(self, here: Site) -> None:
+        began = time.monotonic()
+        for planned in self.plan or ():
+            if time.monotonic() - began > self.minutes * 60:
+                break
+            self._one(here, planned, began)
+        self.result.load_s = round(time.monotonic() - began, 1)
+
+    def _one(self, here: Site, planned: Planned, began: float) -> None:
+        fault = FAULTS[planned.fault]
+        all_ready(here)
+        moment = time.monotonic() - began
+        midst = Midst(here, planned)
+        try:
+            midst.start()
+            wound = fault.act(here, planned.random())
+        except Skipped as skipped:
+            self.result.skipped[fault.name] = str(skipped)
+            self.tell(f"{fault.name} skipped: {skipped}")
+            return
+        finally:
+            midst.end()
+        restarted = Restart(here, wound)
+        recovery_s = self._recovered(here, fault.name, wound)
+        suffered = Suffered(
+            fault.name, fault.kind.value, wound.target, round(moment, 1), planned.midst if midst.done else "",
+            round(recovery_s, 2), wound.counts_from, restarted.seconds(),
+            {name: round(value, 2) for name, value in wound.seconds.items()}, round(os.getloadavg()[0], 1),
+        )  # fmt: skip
+        self.result.faults.append(suffered)
+        self.tell(f"{moment:5.0f} s  {fault.name} ({wound.target}): fresh {recovery_s:.1f} s after {wound.counts_from}")
+
+    def _recovered(self, here: Site, name: str, wound: Wound) -> float:
+        try:
+            here.fresh.within(_RECOVERS_WITHIN_S)
+        except AssertionError as error:
+            said = "; ".join(here.running.stack.unready_lines()) or "every part says it is ready"
+            self.result.anomalies.setdefault(_NOT_RECOVERED, []).append(f"{name} ({wound.target}): {error}; {said}")
+            return -1.0
+        return time.monotonic() - wound.at
+
+    def _settle(self, here: Site) -> None:
+        began = time.monotonic()
+        here.nodes.end()
+        here.fresh.within(_SETTLES_WITHIN_S)
+        here.running.drained(_SETTLES_WITHIN_S)
+        self.result.settle_s = round(time.monotonic() - began, 1)
