@@ -32,8 +32,8 @@ from deploy.kafka_launch import await_ready, end, format_storage, launch
 from deploy.kafka_process import Java
 from deploy.kafka_storage import own_identity, write_durably
 
-# Two clones with a virtual environment each share a cache without making it anew at every turn.
-_KEPT = 3
+# Some clones with a virtual environment each share a cache without making it anew at every turn.
+_KEPT = 8
 _ASSEMBLY_TIMEOUT_S = 120.0
 
 

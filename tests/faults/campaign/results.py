@@ -66,6 +66,7 @@ class Result:
     disk_mb: dict[str, float] = field(default_factory=dict)
     settle_s: float = -1.0
     verdict: str = BROKEN
+    word: str = ""
     only: str = ""
 
     def append(self, path: Path) -> None:

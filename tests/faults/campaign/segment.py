@@ -69,7 +69,7 @@ class Segment:
                 sizes.end()
                 history.close()
             merged(here.histories(), path)
-            judge(here, path, self.result)
+            judge(here, self.folder, self.result)
         self.result.verdict = DISPROVED if self.result.anomalies else PROVED
         return self.result
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from consumers.verify import verify
-from schemas.log import TopicReader
-from schemas.topics import REPORTS
 from tests.faults.campaign import story
 from tests.faults.campaign.following import Observer
-from tests.faults.campaign.history import Acked, History, Sent, read_history
+from tests.faults.campaign.history import History
 from tests.faults.campaign.journal import mend
 from tests.faults.campaign.observers import (
     FiguresObserver,
@@ -22,8 +19,11 @@ from tests.faults.campaign.observers import (
 )
 from tests.faults.campaign.results import Result
 from tests.faults.campaign.site import Site
+from tests.faults.campaign.verifier.evidence import capture, forget
+from tests.faults.campaign.verifier.verify import verify_segment
 
 _MOST_NAMED = 20
+_LONGEST = 500
 _LOOK_EVERY_S = 3.0
 _WATCH = Watch(("VN", "12", "106", "001"), ("03352", "03406", "00001"), (*story.FORMS, "covid-doses"))
 
@@ -48,40 +48,36 @@ def merged(histories: Iterable[Path], into: Path) -> None:
                 file.write(path.read_bytes())
 
 
-def judge(site: Site, history: Path, result: Result) -> None:
-    """Fill counts and anomalies. Everything must have settled."""
-    sent = {event.send: event for event in read_history(history) if isinstance(event, Sent)}
-    acked = [event for event in read_history(history) if isinstance(event, Acked)]
-    acknowledged = {event.send for event in acked}
+def judge(site: Site, folder: Path, result: Result) -> None:
+    """Fill counts and anomalies from the evidence, which is taken into `folder`. Everything must have settled."""
     settings = site.settings
-    at: dict[tuple[int, int], str] = {}
-    with TopicReader(settings.bootstrap, settings.topic(REPORTS)) as reader:
-        for record in reader.to_end():
-            at[record.partition, record.offset] = dict(record.headers).get("ce_id", b"").decode()
-    events = Counter(at.values())
-    lost = [sent[number].event for number in acknowledged if not events[sent[number].event]]
-    elsewhere = [
-        f"{ack.partition}:{ack.offset} holds {at.get((ack.partition, ack.offset))}, not {sent[ack.send].event}"
-        for ack in acked
-        if ack.offset >= 0 and at.get((ack.partition, ack.offset)) != sent[ack.send].event
-    ]
-    known = {event.event for event in sent.values()}
-    unknown = [event for event in events if event not in known and not event.startswith("catalogue/")]
-    checked = verify(settings)
+    capture(settings, folder)
+    found = verify_segment(folder)
+    theirs = verify(settings)
     result.counts = {
-        "sent": len(sent),
-        "acknowledged": len(acknowledged),
-        "records": len(at),
-        "again": sum(count - 1 for count in events.values()),
-        "lost": len(lost),
-        "compared": checked.compared,
-        "wrong": checked.differing,
+        "sent": found.sent,
+        "acknowledged": found.acknowledged,
+        "recovered": found.recovered,
+        "withheld": found.withheld,
+        "reports": found.reports,
+        "totals": found.totals,
+        "repeated": found.repeated,
+        "observed": found.observed,
+        "unchecked": found.unchecked,
+        "outages": found.outages,
+        "compared": found.compared,
+        "lost": found.lost,
+        "double": found.double,
+        "wrong": found.wrong,
+        "compared by the product": theirs.compared,
+        "differing by the product": theirs.differing,
     }
-    for name, found in (
-        ("lost-write", lost),
-        ("inconsistent-offsets", elsewhere),
-        ("unsent-observed", unknown),
-        ("wrong-figure", checked.differences),
-    ):
-        if found:
-            result.anomalies[name] = [*map(str, found[:_MOST_NAMED])]
+    result.word = found.word
+    result.wrong_while_running = found.wrong_seen
+    result.wrong_for_s = found.wrong_for_ms / 1000
+    for anomaly in found.anomalies:
+        result.anomalies.setdefault(anomaly.name.value, []).append(f"{anomaly.where}: {anomaly.evidence}"[:_LONGEST])
+    if theirs.differing:
+        result.anomalies["the product's own verify"] = [*map(str, theirs.differences[:_MOST_NAMED])]
+    if not result.anomalies:
+        forget(folder)
