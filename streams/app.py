@@ -26,6 +26,7 @@ from schemas.metrics import READY, serve_metrics
 from schemas.settings import Settings
 from streams.batching import AsIs, Batch, BatchingConsumer, BatchingTransport, keep_bare_records
 from streams.crash import CrashMemory
+from streams.stalls import Stalls
 
 log = logging.getLogger("chungsuc.streams")
 
@@ -81,7 +82,7 @@ class Worker:
         self.folder = settings.data / "streams" / settings.worker_id
         self.folder.mkdir(parents=True, exist_ok=True)
         self.crashes: CrashMemory
-        self.last_progress = time.monotonic()
+        self.stalls = Stalls(settings.stalled_after_s)
         self.busy = False
         self._stopping = False
         self._settled: asyncio.Task[None] | None = None
@@ -192,7 +193,6 @@ class Worker:
 
     async def _on_assigned(self, _: Any, assigned: Iterable[Any], **__: Any) -> None:
         self.owned = {tp.partition for tp in assigned if tp.topic == self.stage.topic}
-        self.last_progress = time.monotonic()
         log.info("owns partitions %s", sorted(self.owned))
         # Not awaited here: a restore inside the rebalance would hold up the group, and outlast its time limit.
         self._settled = asyncio.create_task(self._settle(self._settled, set(self.owned)))
@@ -221,7 +221,6 @@ class Worker:
                 await self.guarded(self.stage.process(batch, more_waiting=more_waiting), batch)
         finally:
             self.busy = False
-        self.last_progress = time.monotonic()
         self.crashes.passed(batch.partition, self.stage.committable(batch.topic, batch.partition) or 0)
 
     async def _take_alone(self, batch: Batch) -> None:
@@ -272,19 +271,18 @@ class Worker:
             await asyncio.sleep(_WATCH_EVERY_S)
             if self._app.should_stop and not self._stopping:
                 self.crash("Faust has stopped")
-            idle = time.monotonic() - self.last_progress
-            if idle > self.settings.stalled_after_s and not self.busy and self._behind():
-                self.crash("stands still for %.0f s with records waiting", idle)
+            if self._settled is not None and not self._settled.done():
+                self.stalls.forget()  # a restore takes as long as it takes
+            elif (stalled := self.stalls.look(self._waiting(), time.monotonic())) and not self.busy:
+                self.crash("stands still for %.0f s with records waiting in %s", *stalled)
 
-    def _behind(self) -> bool:
+    def _waiting(self) -> dict[str, int]:
+        """How far each partition with records waiting is done; a worker in no group waits for one."""
         consumer = self._app.consumer
         if not self.owned:
-            return bool(consumer._thread._consumer._coordinator.generation < 0)
-        for tp in consumer.assignment():
-            position = self.stage.committable(tp.topic, tp.partition)
-            if (consumer.highwater(tp) or 0) > (position or 0):
-                return True
-        return False
+            return {"no group": 0} if consumer._thread._consumer._coordinator.generation < 0 else {}
+        done = {tp: self.stage.committable(tp.topic, tp.partition) or 0 for tp in consumer.assignment()}
+        return {f"{tp.topic}-{tp.partition}": at for tp, at in done.items() if (consumer.highwater(tp) or 0) > at}
 
 
 def _is_of_the_broker(error: Exception) -> bool:

@@ -127,7 +127,6 @@ class Rollup:
                 self._held[partition] = held
                 self._done[partition] = held.ledger.next_offset
                 RESTORE_SECONDS.labels(str(partition)).set(time.monotonic() - began)
-                self._worker.last_progress = time.monotonic()
             if self._held and self._ticking.done():
                 self._ticking = asyncio.create_task(self._tick())
         READY.set(1)
