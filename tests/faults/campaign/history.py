@@ -86,7 +86,8 @@ class Acked:
 class Seen:
     """A superior's figure as an observer read it; written when it differs from what this observer read before.
 
-    `rows`: dimensions and measures, None where a measure is not added up or nobody gave it; all-zero rows left out.
+    `measures` names the columns; an answer about several periods has those of the newest. `rows`: dimensions and
+    measures, None where a measure is not added up or nobody gave it; rows without a number other than 0 left out.
     """
 
     observer: str
@@ -98,6 +99,7 @@ class Seen:
     epoch: int
     version: int
     reported: int
+    measures: tuple[str, ...]
     rows: tuple[tuple[tuple[str, ...], tuple[int | None, ...]], ...]
 
 
@@ -181,5 +183,6 @@ def _event(read: tuple[str, dict[str, Any]]) -> Event:
     if name == Sent.__name__:
         named["rows"] = tuple(named["rows"])
     elif name == Seen.__name__:
+        named["measures"] = tuple(named["measures"])
         named["rows"] = tuple((tuple(about), tuple(cells)) for about, cells in named["rows"])
     return _TYPES[name](**named)

@@ -231,7 +231,7 @@ class Lab:
         unit, form_id, period = account
         self.events += [
             Seen(observer, Millis(self.clock), unit, form_id, UBND, period, CATALOGUE.epoch, self.newest[account],
-                 made.reported, rows)
+                 made.reported, tuple(measure.name for measure in form.measures), rows)
             for observer in observers
         ]  # fmt: skip
 
@@ -274,15 +274,15 @@ class Lab:
         history.append(*self.events)
         history.close()
         if stored:
-            self._store(folder / READ_MODEL)
+            self.store(folder)
         return verify_segment(folder)
 
-    def _store(self, path: Path) -> None:
-        store = Store(open_writer(path), Registers(OPERATOR.public, 0))
+    def store(self, folder: Path) -> None:
+        """A read model that has stored the log as it is."""
+        store = Store(open_writer(folder / READ_MODEL), Registers(OPERATOR.public, 0))
         everywhere: list[Partition] = [(t, p) for t in _PRODUCT_TOPICS for p in range(1 if t == ACTS else PARTITIONS)]
         store.adopt("lab", {topic: topic for topic in _PRODUCT_TOPICS}, everywhere)
-        for topic, partition in everywhere:
-            store.apply({(topic, partition): [r for r in self.records[topic] if r.partition == partition]})
+        store.apply({(t, p): [record for record in self.records[t] if record.partition == p] for t, p in everywhere})
 
     def _tick(self) -> int:
         self.clock += 1000

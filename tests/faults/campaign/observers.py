@@ -43,6 +43,7 @@ _PAGE_ANSWERS_WITHIN_S = 5.0
 _NEWEST_RECEIPTS = 50
 _KIND_AT = PREFIX_BYTES + HEAD.itemsize - 2
 
+Columns = tuple[str, ...]
 Rows = tuple[tuple[tuple[str, ...], tuple[int | None, ...]], ...]
 
 
@@ -80,18 +81,19 @@ class _Changes:
 
     def __init__(self, observer: str) -> None:
         self._observer = observer
-        self._last: dict[tuple[str, str, str], tuple[int, int, int, Rows]] = {}
+        self._last: dict[tuple[str, str, str], tuple[int, int, int, Columns, Rows]] = {}
 
     def held(self, unit: str, form: str, period: str) -> tuple[int, int]:
-        epoch, version, _, _ = self._last.get((unit, form, period), (NO_VERSION, NO_VERSION, 0, ()))
-        return epoch, version
+        return self._last.get((unit, form, period), (NO_VERSION, NO_VERSION))[:2]
 
-    def see(self, unit: str, form: str, period: str, epoch: int, version: int, reported: int, rows: Rows
-            ) -> Iterator[Seen]:  # fmt: skip
-        now = (epoch, version, reported, rows)
+    def see(
+        self, unit: str, form: str, period: str, epoch: int, version: int, reported: int, columns: Columns, rows: Rows
+    ) -> Iterator[Seen]:
+        """What changed, as an event."""
+        now = (epoch, version, reported, columns, rows)
         if self._last.get((unit, form, period)) != now:
             self._last[unit, form, period] = now
-            yield Seen(self._observer, now_ms(), unit, form, UBND, period, epoch, version, reported, rows)
+            yield Seen(self._observer, now_ms(), unit, form, UBND, period, epoch, version, reported, columns, rows)
 
 
 class FiguresObserver(Observer):
@@ -116,14 +118,14 @@ class FiguresObserver(Observer):
                     continue
                 yield from self._changes.see(
                     figure.unit, figure.form, figure.period, figure.epoch, figure.version, figure.reported,
-                    self._rows(figure),
+                    *self._table(figure),
                 )  # fmt: skip
 
     def let_go(self) -> None:
         """Give the connection back."""
         self._follower.let_go()
 
-    def _rows(self, figure: Figure) -> Rows:
+    def _table(self, figure: Figure) -> tuple[Columns, Rows]:
         form = self._catalogue.form(figure.form_version) if self._catalogue else None
         if form is None:
             registers = Registers(PublicKey(bytes.fromhex(self._settings.operator_key)), self._settings.act_delay_ms)
@@ -132,7 +134,8 @@ class FiguresObserver(Observer):
             form = self._catalogue.form(figure.form_version) if self._catalogue else None
         if form is None:
             raise LookupError(f"a total of {figure.unit} has form version {figure.form_version.hex()}, of no catalogue")
-        return shown(form, unpack_table(form, figure.values, figure.given, figure.dims)) if figure.values else ()
+        rows = shown(form, unpack_table(form, figure.values, figure.given, figure.dims)) if figure.values else ()
+        return tuple(measure.name for measure in form.measures), rows
 
 
 class ReadModelObserver(Observer):
@@ -153,7 +156,8 @@ class ReadModelObserver(Observer):
                     found = model.figures(FigureQuery(UnitCode(unit), FormId(form)))
                     lines = [(row.period, row.version, row.units_reported, row.dims, row.measures)
                              for row in found.rows]  # fmt: skip
-                    yield from _answers(self._changes, unit, form, lines)
+                    columns = tuple(measure.name for measure in found.form.measures)
+                    yield from _answers(self._changes, unit, form, columns, lines)
             for leaf in self._watch.leaves:
                 yield from self._receipts(model, leaf, None if last else _NEWEST_RECEIPTS)
 
@@ -183,7 +187,9 @@ class PageObserver(Observer):
         """Changed totals."""
         for form in self._watch.forms:
             for unit in self._watch.superiors:
-                yield from _answers(self._changes, unit, form, [_line(row) for row in self._ask(unit, form)])
+                found = self._ask(unit, form)
+                columns = _columns(found[0]) if found else ()
+                yield from _answers(self._changes, unit, form, columns, [_line(row, columns) for row in found])
 
     def let_go(self) -> None:
         """Each question has a connection of its own."""
@@ -233,7 +239,7 @@ _Answer = tuple[str, str, int, tuple[str, ...], tuple[int | None, ...]]
 """Period, version as `epoch:version`, units reported, dimensions, measures."""
 
 
-def _answers(changes: _Changes, unit: str, form: str, lines: Sequence[_Answer]) -> Iterator[Seen]:
+def _answers(changes: _Changes, unit: str, form: str, columns: Columns, lines: Sequence[_Answer]) -> Iterator[Seen]:
     by_period: dict[str, list[_Answer]] = {}
     for line in lines:
         by_period.setdefault(line[0], []).append(line)
@@ -241,13 +247,18 @@ def _answers(changes: _Changes, unit: str, form: str, lines: Sequence[_Answer]) 
         epoch, _, version = of_period[0][1].partition(":")
         rows = tuple(sorted((about, cells) for _, _, _, about, cells in of_period if any(cells)))
         yield from changes.see(
-            unit, form, period, int(epoch or NO_VERSION), int(version or NO_VERSION), of_period[0][2], rows
+            unit, form, period, int(epoch or NO_VERSION), int(version or NO_VERSION), of_period[0][2], columns, rows
         )
 
 
-def _line(row: Mapping[str, Any]) -> _Answer:
+def _columns(row: Mapping[str, Any]) -> Columns:
+    """The measures in a line of JSON: dimensions are texts, measures numbers or null."""
     names = list(row)
     inner = names[names.index("kind") + 1 : names.index("units_reported")]
-    about = tuple(row[name] for name in inner if isinstance(row[name], str))
-    cells = tuple(row[name] for name in inner if not isinstance(row[name], str))
-    return row["period"], row["version"], row["units_reported"], about, cells
+    return tuple(name for name in inner if not isinstance(row[name], str))
+
+
+def _line(row: Mapping[str, Any], columns: Columns) -> _Answer:
+    names = list(row)
+    about = tuple(row[name] for name in names[names.index("kind") + 1 : names.index(columns[0])])
+    return row["period"], row["version"], row["units_reported"], about, tuple(row[name] for name in columns)

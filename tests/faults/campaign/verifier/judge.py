@@ -23,7 +23,7 @@ from schemas.control import read_control
 from schemas.form import CheckLevel, Fingerprint, Form, FormId
 from schemas.log import Record
 from schemas.period import Period, PeriodError, parse_period
-from schemas.register import Registers
+from schemas.register import KeyEntry, Registers
 from schemas.report import KeyId
 from schemas.signature import PublicKey, signed_message, verifies
 from schemas.topics import partition_of
@@ -232,8 +232,41 @@ class _Case:
         if not verifies(entry.public_key, self._said.get("sig") or b"", message):
             yield "bad_signature"
         by = self._head["entered_by"]
-        if entry.unit != (self._unit if by is None else by) or (by is not None and by not in self._superiors()):
+        sender = self._unit if by is None else by
+        may = self._attested(entry, sender) if entry.attests else entry.unit == sender
+        if not may or (by is not None and by not in self._superiors()):
             yield "not_authorised"
+
+    def _attested(self, entry: KeyEntry, sender: str) -> bool:
+        """Whether a gateway serves the sender, and the account it names may report this form for it."""
+        account = self._registers.principal(self._head["principal"] or "")
+        bindings = account.bindings_at(self._record.time) if account else ()
+        roles = {"superior"} if self._head["entered_by"] is not None else {"clerk", "approver", "superior"}
+        day = self._accepted_on()
+        return entry.unit in self._everybody_above(sender) and any(
+            binding.unit == sender
+            and binding.role in roles
+            and {"*", self._form.id} & set(binding.forms)
+            and binding.valid_from <= day <= binding.valid_to
+            for binding in bindings
+        )
+
+    def _everybody_above(self, unit: str) -> set[str]:
+        """Whoever it was ever below on its line, and itself."""
+        found = {unit}
+        while (
+            more := {
+                entry.superior
+                for code in found
+                for entry in self._catalogue.units.superiors_of(self._line, UnitCode(code))
+            }
+            - found
+        ):
+            found |= more
+        return found
+
+    def _accepted_on(self) -> date:
+        return datetime.fromtimestamp(self._record.time / 1000, UTC).astimezone(ZONE).date()
 
     def _superiors(self) -> set[str]:
         units = self._catalogue.units
@@ -247,8 +280,9 @@ class _Case:
             return
         if self.form_in_force is None:
             yield "form_not_in_force"
-        accepted = datetime.fromtimestamp(self._record.time / 1000, UTC).astimezone(ZONE).date()
-        if self._period.first_day > accepted:
+        elif self._period.type not in self.form_in_force.periods:
+            yield "period_invalid"
+        if self._period.first_day > self._accepted_on():
             yield "period_future"
 
     def _about_rows(self) -> Iterator[str]:

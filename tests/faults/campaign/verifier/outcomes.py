@@ -80,5 +80,6 @@ def _check_refused(where: str, reasons: set[str], receipts: list[Any], rejection
             verdict.add(Name.CONTRADICTION, where, f"is rejected as {reason}, wrong with it is {sorted(reasons)}")
         if not intact:
             verdict.add(Name.CONTRADICTION, where, "stands in `rejected` with other bytes than it was sent with")
-    if told := {receipt[2] for receipt in receipts if receipt[1] == _REJECTED} - {r for r, _ in rejections}:
-        verdict.add(Name.CONTRADICTION, where, f"its receipt says {sorted(told)}, `rejected` does not")
+    right = {reason for reason, _ in rejections} or reasons
+    if strange := {receipt[2] for receipt in receipts if receipt[1] == _REJECTED} - right:
+        verdict.add(Name.CONTRADICTION, where, f"its receipt says {sorted(strange)}, not {sorted(right)}")

@@ -24,8 +24,9 @@ from tests.faults.campaign.verifier.reading import contribution_row, page_of, ta
 from tests.faults.campaign.verifier.tables import Rows, Said, Table, Total, seen, wire
 from tests.faults.campaign.verifier.work import Page, Tree, Work
 
-_CLAIMS = """SELECT version, epoch, page, unit, NULL, at_partition, at_offset, NULL, NULL, NULL FROM total
-WHERE home = ?1 UNION ALL SELECT version, epoch, page, unit, observer, id, NULL, moment, reported, rows FROM seen
+_CLAIMS = """SELECT version, epoch, page, unit, NULL, at_partition, at_offset, NULL, NULL, NULL, NULL FROM total
+WHERE home = ?1
+UNION ALL SELECT version, epoch, page, unit, observer, id, NULL, moment, reported, measures, rows FROM seen
 WHERE home = ?1 AND version >= 0 AND epoch >= ?2 ORDER BY version"""
 _BUFFERED = 2000
 
@@ -43,6 +44,7 @@ class Claim:
     at: tuple[int, int] = (-1, -1)
     moment: int = 0
     reported: int = 0
+    measures: str = ""
     rows: Rows = ()
 
     def __str__(self) -> str:
@@ -209,7 +211,8 @@ class PrefixCheck:
             self._note_wrong(claim)
 
     def _seen_difference(self, claim: Claim, account: Account, form: Form) -> str:
-        true = seen(form, account.total.table, total=True)
+        columns = self._tree.columns(claim.page.form, claim.measures)
+        true = seen(form, account.total.table, columns, total=True)
         if claim.epoch != account.epoch:
             return f"epoch {account.epoch} is that of the prefix"
         if claim.reported != account.total.reported:
@@ -256,11 +259,13 @@ def rows_of(text: str) -> Rows:
 
 
 def _claim(row: tuple[Any, ...]) -> Claim:
-    version, epoch, page, unit, observer, first, second, moment, reported, rows = row
+    version, epoch, page, unit, observer, first, second, moment, reported, measures, rows = row
     if observer is None:
         return Claim(version, epoch, Page.of(page), unit, at=(first, second))
-    return Claim(version, epoch, Page.of(page), unit, observer, first, moment=moment, reported=reported,
-                 rows=rows_of(rows))  # fmt: skip
+    return Claim(
+        version, epoch, Page.of(page), unit, observer, first,
+        moment=moment, reported=reported, measures=measures, rows=rows_of(rows),
+    )  # fmt: skip
 
 
 def _brief(rows: Rows) -> str:

@@ -59,7 +59,7 @@ def check_settled(log: LogFile, work: Work, tree: Tree, verdict: Verdict) -> Non
         one_page.compare_published(published)
         one_page.compare_levels({unit: one.said for unit, one in published.items()})
         newest = {unit: one.version for unit, one in published.items()}
-        compare_stored(work, page, form, truth, newest, verdict)
+        compare_stored(work, tree, page, truth, newest, verdict)
 
 
 def _published(log: LogFile, work: Work, tree: Tree, page: Page, form: Form) -> Iterator[tuple[str, Published]]:

@@ -9,8 +9,8 @@ from itertools import groupby
 from pathlib import Path
 
 from consumers.read_model.reader import SqliteReadModel
-from schemas.form import Form, FormId
-from schemas.read_model import FigureQuery, FigureRow, RowKind
+from schemas.form import Form, FormId, Measure
+from schemas.read_model import FigureQuery, Figures, RowKind
 from schemas.unit import LineName, UnitCode
 from tests.faults.campaign.verifier.anomaly import Name, Verdict
 from tests.faults.campaign.verifier.prefixes import rows_of
@@ -18,7 +18,7 @@ from tests.faults.campaign.verifier.tables import Rows, seen
 from tests.faults.campaign.verifier.truth import Truth
 from tests.faults.campaign.verifier.work import Page, Tree, Work
 
-_STORED = "SELECT unit, own, reported, version, rows FROM model WHERE page = ?"
+_STORED = "SELECT unit, own, reported, version, measures, rows FROM model WHERE page = ?"
 
 
 def read_stored(path: Path, work: Work, tree: Tree) -> None:
@@ -31,27 +31,32 @@ def read_stored(path: Path, work: Work, tree: Tree) -> None:
         for unit, form, line, is_root in sorted(asked):
             for children in (True, False) if is_root else (True,):
                 query = FigureQuery(UnitCode(unit), FormId(form), children=children, line=LineName(line))
-                work.insert("model", _lines(line, model.figures(query).rows))
+                found = model.figures(query)
+                work.insert("model", _lines(line, found))
 
 
-def _lines(line: str, found: Sequence[FigureRow]) -> Iterator[tuple[object, ...]]:
-    for (unit, form, period, kind), rows in groupby(found, key=lambda row: (row.unit, row.form, row.period, row.kind)):
+def _lines(line: str, found: Figures) -> Iterator[tuple[object, ...]]:
+    measures = " ".join(measure.name for measure in found.form.measures)
+    for (unit, form, period, kind), rows in groupby(
+        found.rows, key=lambda row: (row.unit, row.form, row.period, row.kind)
+    ):
         of_figure = list(rows)
         shown = sorted((row.dims, row.measures) for row in of_figure if any(row.measures))
         first = of_figure[0]
         yield (Page(form, line, "own", period).text, unit, int(kind is RowKind.OWN), first.units_reported,
-               first.version, json.dumps(shown, ensure_ascii=False))  # fmt: skip
+               first.version, measures, json.dumps(shown, ensure_ascii=False))  # fmt: skip
 
 
 def compare_stored(
-    work: Work, page: Page, form: Form, truth: Truth, versions: Mapping[str, str], verdict: Verdict
+    work: Work, tree: Tree, page: Page, truth: Truth, versions: Mapping[str, str], verdict: Verdict
 ) -> None:
     """Totals of superiors, figures of leaves, own reports. `versions`: the newest published of each superior."""
     if not work.has_stored:
         return
     waiting = {(unit, False) for unit in truth.totals.keys() | truth.own.keys()}
     waiting |= {(unit, True) for unit in truth.totals.keys() & truth.own.keys()}
-    for unit, own, reported, version, text in work.rows(_STORED, page.text):
+    form = tree.form(page.form, page.last_day)
+    for unit, own, reported, version, measures, text in work.rows(_STORED, page.text):
         verdict.compare("figures in the read model")
         where = f"read model: {'own report' if own else 'figure'} {version} of {unit} {page}"
         if (unit, bool(own)) not in waiting:
@@ -59,7 +64,8 @@ def compare_stored(
             continue
         waiting.discard((unit, bool(own)))
         is_total = not own and unit in truth.totals
-        true = _total(form, truth, unit) if is_total else _own(form, truth, unit)
+        columns = tree.columns(page.form, measures)
+        true = _total(form, truth, unit, columns) if is_total else _own(form, truth, unit, columns)
         _compare(where, (reported, rows_of(text)), true, version, versions.get(unit, "") if is_total else "", verdict)
     for unit, missing_own in sorted(waiting):
         what = "own report" if missing_own else "figure"
@@ -75,11 +81,11 @@ def _compare(
         verdict.add(Name.WRONG_VALUE, where, f"shows {found} instead of {true}")
 
 
-def _total(form: Form, truth: Truth, unit: str) -> tuple[int, Rows]:
+def _total(form: Form, truth: Truth, unit: str, columns: Sequence[Measure]) -> tuple[int, Rows]:
     total = truth.totals[unit]
-    return total.reported, seen(form, total.table, total=True)
+    return total.reported, seen(form, total.table, columns, total=True)
 
 
-def _own(form: Form, truth: Truth, unit: str) -> tuple[int, Rows]:
+def _own(form: Form, truth: Truth, unit: str, columns: Sequence[Measure]) -> tuple[int, Rows]:
     entry = truth.own[unit]
-    return (0, ()) if entry is None else (1, seen(form, entry.table, total=False))
+    return (0, ()) if entry is None else (1, seen(form, entry.table, columns, total=False))

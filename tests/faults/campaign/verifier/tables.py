@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.figure import Figure, State
-from schemas.form import AcrossUnits, Form
+from schemas.form import AcrossUnits, Form, Measure
 from schemas.report import Cell
 
 Dims = tuple[str, ...]
@@ -143,21 +143,26 @@ def wire(form: Form, table: Mapping[Dims, Sequence[int]]) -> tuple[tuple[Dims, V
     return tuple(sorted((about, vector) for about, vector in rows if any(vector)))
 
 
-def seen(form: Form, table: Mapping[Dims, Sequence[int]], *, total: bool) -> Rows:
-    """The same as people see it. `total` False: a unit's own report, where everything has a number."""
+def seen(form: Form, table: Mapping[Dims, Sequence[int]], columns: Sequence[Measure], *, total: bool) -> Rows:
+    """The same as people see it, in the columns of whatever version of the form was shown.
+
+    `total` False: a unit's own report, where everything has a number. A column that `form` lacks is 0, or empty where
+    it is optional.
+    """
     wide = len(form.measures)
+    places = {measure.name: at for at, measure in enumerate(form.measures)}
     given = {at: wide + place for place, at in enumerate(form.optional)}
-    rows: list[tuple[Dims, tuple[int | None, ...]]] = []
-    for about, vector in table.items():
-        cells = tuple(
-            None
-            if (total and measure.across_units is AcrossUnits.NONE) or (at in given and not vector[given[at]])
-            else vector[at]
-            for at, measure in enumerate(form.measures)
-        )
-        if any(cells):
-            rows.append((about, cells))
-    return tuple(sorted(rows))
+
+    def cell(vector: Sequence[int], column: Measure) -> int | None:
+        at = places.get(column.name)
+        if total and column.across_units is AcrossUnits.NONE:
+            return None
+        if at is None:
+            return None if column.optional else 0
+        return None if at in given and not vector[given[at]] else vector[at]
+
+    rows = ((about, tuple(cell(vector, column) for column in columns)) for about, vector in table.items())
+    return tuple(sorted((about, cells) for about, cells in rows if any(cells)))
 
 
 def mark(*parts: object) -> bytes:

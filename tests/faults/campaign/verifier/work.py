@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from schemas.catalogue import Catalogue
-from schemas.form import Form, FormId
+from schemas.form import Form, FormId, Measure
 from schemas.period import parse_period
 from schemas.topics import partition_of
 from schemas.unit import LineName, UnitCode
@@ -29,7 +29,7 @@ CREATE TABLE sent (send INTEGER PRIMARY KEY, event TEXT, digest TEXT, form TEXT,
     unit TEXT, entered_by TEXT, kind TEXT, revision INTEGER, rows TEXT, refused TEXT);
 CREATE TABLE acked (send INTEGER, partition INTEGER, offset INTEGER);
 CREATE TABLE seen (id INTEGER PRIMARY KEY, observer TEXT, moment INTEGER, page TEXT, unit TEXT, home INTEGER,
-    epoch INTEGER, version INTEGER, reported INTEGER, rows TEXT);
+    epoch INTEGER, version INTEGER, reported INTEGER, measures TEXT, rows TEXT);
 CREATE TABLE seen_receipt (id INTEGER PRIMARY KEY, observer TEXT, partition INTEGER, offset INTEGER, outcome TEXT,
     counted INTEGER);
 CREATE TABLE ended (observer TEXT, moment INTEGER);
@@ -42,7 +42,7 @@ CREATE TABLE total (id INTEGER PRIMARY KEY, page TEXT, unit TEXT, home INTEGER, 
 CREATE TABLE receipt (partition INTEGER, offset INTEGER, figures_offset INTEGER, outcome TEXT, reason TEXT,
     revision INTEGER, digest TEXT, page TEXT, unit TEXT, entered_by TEXT);
 CREATE TABLE rejection (partition INTEGER, offset INTEGER, reason TEXT, intact INTEGER);
-CREATE TABLE model (page TEXT, unit TEXT, own INTEGER, reported INTEGER, version TEXT, rows TEXT);
+CREATE TABLE model (page TEXT, unit TEXT, own INTEGER, reported INTEGER, version TEXT, measures TEXT, rows TEXT);
 """
 _INDEXES = """
 CREATE INDEX sent_identity ON sent (event, digest);
@@ -96,6 +96,7 @@ class Tree:
         self.superior = lru_cache(200_000)(self._superior)
         self.has_children = lru_cache(200_000)(self._has_children)
         self.form = lru_cache(20_000)(self._form)
+        self.columns = lru_cache(1000)(self._columns)
 
     def receiver(self, unit: str, page: Page) -> str:
         """Who a unit's own report goes to: its superior, or itself where units are below it or nobody is above."""
@@ -124,6 +125,12 @@ class Tree:
         if found is None:
             raise LookupError(f"form {form} is not in force on {day}, and something was counted in it")
         return found
+
+    def _columns(self, form: str, names: str) -> tuple[Measure, ...]:
+        """The measures of these names (with a space between), each as the newest version that has it says."""
+        versions = sorted((f for f in self.catalogue.forms if f.id == form), key=lambda f: (f.valid_from, f.version))
+        known = {measure.name: measure for version in versions for measure in version.measures}
+        return tuple(known[name] for name in names.split())
 
 
 class Work:
@@ -192,8 +199,9 @@ class Work:
 
     def _seen(self, event: Seen) -> tuple[object, ...]:
         page = Page(event.form, event.line, "own", event.period)
+        rows = json.dumps(event.rows, ensure_ascii=False)
         return (None, event.observer, event.moment, page.text, event.unit, self.home(event.unit), event.epoch,
-                event.version, event.reported, json.dumps(event.rows, ensure_ascii=False))  # fmt: skip
+                event.version, event.reported, " ".join(event.measures), rows)  # fmt: skip
 
 
 def _sent(event: Sent) -> tuple[object, ...]:
