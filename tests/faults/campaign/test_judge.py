@@ -98,13 +98,13 @@ def test_each_reason_is_found(reason: Reason) -> None:
     assert both(broken(reason))[0] == reason.value
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.sets(st.sampled_from(sorted(FAULTS)), min_size=2, max_size=3))
 def test_among_several_faults_the_product_names_one_that_the_judge_finds_too(reasons: set[Reason]) -> None:
     assert both(broken(*sorted(reasons)))[0]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.sampled_from(LEGAL), st.integers(0, 80), st.binary(max_size=6), st.integers(0, 6))
 def test_bytes_that_their_owner_spoilt_and_signed_are_read_alike(draft: Draft, at: int, put: bytes, cut: int) -> None:
     value = draft.value()

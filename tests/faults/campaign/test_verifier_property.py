@@ -77,7 +77,7 @@ def verdict_of(lab: Lab, *, stored: bool) -> Verdict:
         return lab.verdict(Path(folder), stored=stored)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(STEPS.filter(lambda steps: any(isinstance(step, Draft) for step in steps)))
 def test_any_reports_in_any_order_with_totals_at_any_moment_are_exact(steps: list[Draft | str]) -> None:
     verdict = verdict_of(played(steps), stored=True)
@@ -85,7 +85,7 @@ def test_any_reports_in_any_order_with_totals_at_any_moment_are_exact(steps: lis
     assert verdict.word == "EXACT"
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 @given(st.data(), st.integers(-3, 3).filter(bool))
 def test_any_number_of_any_published_total_changed_is_found(data: st.DataObject, by: int) -> None:
     lab = small()
@@ -101,7 +101,7 @@ def test_any_number_of_any_published_total_changed_is_found(data: st.DataObject,
     assert found[Name.WRONG_VALUE] == 1
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 @given(st.data(), st.sampled_from(("reported", "version", "rows")))
 def test_anything_an_observer_saw_changed_is_found(data: st.DataObject, field: str) -> None:
     lab = small()
