@@ -1,0 +1,194 @@
+"""`docs/reliability.md` from the results file, the list of bugs and the words of `reliability.md` beside this module.
+
+python -m tests.faults.campaign.page
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+from deploy.parts import CHECKOUT
+from tests.faults.campaign.kinds import TITLES, Kind
+from tests.faults.campaign.results import FILE, PROVED, Result, Suffered, read_results
+
+PAGE = CHECKOUT / "docs" / "reliability.md"
+WORDS = Path(__file__).with_name("reliability.md")
+BUGS = FILE.with_name("bugs.toml")
+_WIDTH = 120
+_WORKERS = ("ingest-1", "rollup-1", "rollup-2", "read-model")
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A failure that was found. `segments`: the results that showed it, as SEED@COMMIT."""
+
+    found_by: str
+    seen: str
+    why: str
+    mended: str
+    test: str = ""
+    segments: list[str] = field(default_factory=list)
+
+
+def read_bugs(path: Path = BUGS) -> list[Bug]:
+    """The list, oldest first."""
+    raw: dict[str, list[dict[str, Any]]] = tomllib.loads(path.read_text("utf-8"))
+    return [Bug(**one) for one in raw.get("bug", [])]
+
+
+def page(words: str, results: Sequence[Result], bugs: Sequence[Bug]) -> str:
+    """The whole page: each mark in the words replaced by its part."""
+    explained = {name for bug in bugs for name in bug.segments}
+    standing = [result for result in results if _name(result) not in explained]
+    faults = [fault for result in standing for fault in result.faults]
+    bad = [result for result in results if result.verdict != PROVED and _name(result) not in explained]
+    parts = {
+        "summary": _summary(standing, len(results) - len(standing)),
+        "kinds": _kinds(standing),
+        "recovery": _recovery(faults),
+        "sizes": _sizes(standing),
+        "failed": _failed(bad),
+        "bugs": _found(bugs),
+    }
+    for name, lines in parts.items():
+        mark = f"<!-- {name} -->"
+        if words.count(mark) != 1:
+            raise ValueError(f"{WORDS.name} needs the mark {mark} once")
+        words = words.replace(mark, "\n".join(lines))
+    return words
+
+
+def _name(result: Result) -> str:
+    return f"{result.seed}@{result.commit.rstrip('+')}"
+
+
+def _summary(standing: Sequence[Result], left_out: int) -> Iterator[str]:
+    proved = sum(result.verdict == PROVED for result in standing)
+    yield from ("| | |", "| --- | --: |")
+    yield f"| segments | {len(standing)} |"
+    yield f"| … proved | {proved} |"
+    yield f"| hours of load | {sum(result.load_s for result in standing) / 3600:.2f} |"
+    yield f"| faults | {sum(len(result.faults) for result in standing)} |"
+    for name in ("sent", "acknowledged"):
+        yield f"| reports {name} | {_sum(standing, name):,} |"
+    for name in ("lost", "double", "wrong"):
+        yield f"| {name} after settling | {_sum(standing, name):,} |"
+    yield f"| comparisons made for that | {_sum(standing, 'compared'):,} |"
+    yield f"| totals observed while running | {_sum(standing, 'observed'):,} |"
+    yield f"| … of which never true | {sum(result.wrong_while_running for result in standing):,} |"
+    yield f"| … shown for at most | {max((result.wrong_for_s for result in standing), default=0.0):.1f} s |"
+    yield ""
+    versions = dict.fromkeys(f"{name} {v}" for r in standing for name, v in r.versions.items() if name != "chungsuc")
+    said = (
+        f"Seeds {_ranges(result.seed for result in standing)}. Machine: {_all(r.machine for r in standing)}. "
+        f"Versions: {', '.join(versions) or 'none'}. Commits: {_all(result.commit for result in standing)}."
+    )
+    if left_out:
+        said += f" {left_out} more segments showed bugs listed below, and are in the results file too."
+    yield from wrap(said, _WIDTH)
+
+
+def _sum(results: Iterable[Result], name: str) -> int:
+    return sum(result.counts.get(name, 0) for result in results)
+
+
+def _all(texts: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(texts)) or "none"
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    found: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if found and found[-1][1] == number - 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in found) or "none"
+
+
+def _kinds(results: Sequence[Result]) -> Iterator[str]:
+    yield "| kind | what | faults | fresh again, p50 | p99 |"
+    yield "| --- | --- | --: | --: | --: |"
+    for kind in Kind:
+        of_kind = [fault for result in results for fault in result.faults if fault.kind == kind.value]
+        yield f"| {kind.value} | {TITLES[kind]} | {len(of_kind)} | {_percentiles(of_kind)} |"
+    skipped = Counter(name for result in results for name in result.skipped)
+    if skipped:
+        yield ""
+        said = f"Could not be had now and then: {', '.join(f'{name} ({n})' for name, n in skipped.items())}."
+        yield from wrap(said, _WIDTH)
+
+
+def _percentiles(faults: Sequence[Suffered]) -> str:
+    recovered = [fault.recovery_s for fault in faults if fault.recovery_s >= 0]
+    return f"{_seconds(recovered, 50)} | {_seconds(recovered, 99)}"
+
+
+def _recovery(faults: Sequence[Suffered]) -> Iterator[str]:
+    crashed = [f for f in faults if f.kind == Kind.KILL.value and f.target in _WORKERS and f.restart_s >= 0]
+    since = [fault.recovery_s - fault.restart_s for fault in crashed if fault.recovery_s >= 0]
+    taken = [fault.seconds["taken over"] for fault in faults if "taken over" in fault.seconds]
+    rebuilds = [fault.seconds["rebuild"] for fault in faults if "rebuild" in fault.seconds]
+    for what, found in (
+        ("A worker killed, from its restart by the supervisor", since),
+        ("A worker killed or stopped and not restarted, until another does its work (session timeout 6 s)", taken),
+        ("`chungsuc rebuild` under load", rebuilds),
+    ):
+        yield f"- {what}: p50 {_seconds(found, 50)}, p99 {_seconds(found, 99)} ({len(found)} times)"
+    yield from ("", "| fault | times | p50 | p99 |", "| --- | --: | --: | --: |")
+    for name in sorted({fault.fault for fault in faults}):
+        of_name = [fault for fault in faults if fault.fault == name]
+        yield f"| `{name}` | {len(of_name)} | {_percentiles(of_name)} |"
+
+
+def _seconds(values: Sequence[float], percent: int) -> str:
+    """The percentile by nearest rank."""
+    if not values:
+        return "—"
+    return f"{sorted(values)[ceil(len(values) * percent / 100) - 1]:.1f} s"
+
+
+def _sizes(results: Sequence[Result]) -> Iterator[str]:
+    yield from ("| process or folder | first half | second half |", "| --- | --: | --: |")
+    middle = (len(results) + 1) // 2
+    measured = [result.peak_mb | {f"{name}, on disk": mb for name, mb in result.disk_mb.items()} for result in results]
+    for name in sorted({name for one in measured for name in one}):
+        halves = [
+            max((one.get(name, 0.0) for one in part), default=0.0) for part in (measured[:middle], measured[middle:])
+        ]
+        yield f"| {name} | {halves[0]:,.0f} | {halves[1]:,.0f} |"
+
+
+def _failed(bad: Sequence[Result]) -> Iterator[str]:
+    if not bad:
+        yield "None, but for those that showed the bugs below."
+        return
+    yield from ("| segment | verdict | anomalies |", "| --- | --- | --- |")
+    for result in bad:
+        names = ", ".join(f"{name} ({len(found)})" for name, found in result.anomalies.items())
+        yield f"| {_name(result)} | {result.verdict} | {names} |"
+
+
+def _found(bugs: Sequence[Bug]) -> Iterator[str]:
+    for number, bug in enumerate(bugs, 1):
+        held = f" Held by `{bug.test}`." if bug.test else ""
+        mended = f"*Mended:* {bug.mended}" if bug.mended else "*Not mended.*"
+        text = f"{number}. **{bug.seen}** *Why:* {bug.why} {mended} Found by `{bug.found_by}`.{held}"
+        yield from wrap(text, _WIDTH, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
+
+
+def generated() -> str:
+    """The page as it must be now."""
+    results = [*read_results(FILE)] if FILE.exists() else []
+    return page(WORDS.read_text("utf-8"), results, read_bugs())
+
+
+if __name__ == "__main__":
+    PAGE.write_text(generated(), "utf-8")
