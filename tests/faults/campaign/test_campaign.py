@@ -234,9 +234,7 @@ def test_words_without_a_mark_are_refused() -> None:
 
 
 def test_page_is_up_to_date() -> None:
-    assert PAGE.read_text("utf-8") == generated(), (
-        f"run `python -m tests.faults.campaign.page` ({WORDS.name}, {FILE.name})"
-    )
+    assert PAGE.read_text("utf-8") == generated(), "run `python -m tests.faults.campaign.page`"
 
 
 def test_every_bug_names_a_fault_and_a_test_that_exist() -> None:
