@@ -44,6 +44,7 @@ class Plan:
             replication=self.settings.replication,
             act_delay_ms=self.settings.act_delay_ms,
             page=f"http://127.0.0.1:{self.ports.page}",
+            gateway=f"http://127.0.0.1:{self.ports.gateway}",
             metrics=f"http://127.0.0.1:{self.ports.supervisor}/metrics",
             supervisor_pid=pid,
         )
@@ -51,15 +52,17 @@ class Plan:
     def worker_groups(self, stack: Stack) -> list[list[Worker]]:
         """The processes in the order of the data's way; those of one group start and stop together."""
         ports = self.ports
-        page = self._worker("page", "consumers.dashboard", ports.page_metrics, stack, page=True)
+        page = self._worker("page", "consumers.dashboard", ports.page_metrics, stack, "PAGE_PORT", ports.page)
+        gateway = self._worker("gateway", "deploy.gateway", ports.gateway_metrics, stack, "GATEWAY_PORT", ports.gateway)
         return [
             [self._worker("ingest-1", "streams.ingest", ports.ingest(), stack)],
             [self._worker(f"rollup-{n + 1}", "streams.rollup", ports.rollup(n), stack) for n in range(self.workers)],
             [self._worker("read-model", "consumers.read_model", ports.read_model, stack)],
-            [page, self._worker("exporter", "consumers.lag", ports.exporter, stack)],
+            [page, gateway, self._worker("exporter", "consumers.lag", ports.exporter, stack)],
         ]
 
-    def _worker(self, name: str, module: str, port: int, stack: Stack, *, page: bool = False) -> Worker:
+    def _worker(self, name: str, module: str, port: int, stack: Stack, serves: str = "", serves_at: int = 0) -> Worker:
+        """`serves`: the setting that names the port on which it answers people, besides that of its metrics."""
         environment = {
             f"{PREFIX}DATA": stack.data,
             f"{PREFIX}BOOTSTRAP": stack.bootstrap,
@@ -67,7 +70,8 @@ class Plan:
             f"{PREFIX}OPERATOR_KEY": stack.operator_key,
             "PYTHONUNBUFFERED": "1",
         }
-        if page:
-            environment[f"{PREFIX}PAGE_PORT"] = str(self.ports.page)
+        if serves:
+            environment[f"{PREFIX}{serves}"] = str(serves_at)
         log = self.data / LOGS / f"{name}.log"
-        return Worker(name, module, environment, metrics_port=port, log=log, address=stack.page if page else "")
+        address = f"http://127.0.0.1:{serves_at}" if serves else ""
+        return Worker(name, module, environment, metrics_port=port, log=log, address=address)

@@ -12,7 +12,7 @@ MOST_WORKERS = 10
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The plan: broker at the base, page at +20, metrics from +30 on; all on loopback."""
+    """The plan: broker at the base, page at +20, gateway at +21, metrics from +30 on; all on loopback."""
 
     base: int
 
@@ -20,6 +20,16 @@ class Ports:
     def page(self) -> int:
         """The page and the query API."""
         return self.base + 20
+
+    @property
+    def gateway(self) -> int:
+        """Reports over HTTP."""
+        return self.base + 21
+
+    @property
+    def gateway_metrics(self) -> int:
+        """The gateway's own metrics."""
+        return self.base + 54
 
     @property
     def page_metrics(self) -> int:
@@ -51,5 +61,6 @@ class Ports:
 
     def without_broker(self, workers: int) -> list[int]:
         """All but the broker's, which it checks itself."""
-        fixed = [self.page, self.ingest(), self.read_model, self.page_metrics, self.exporter, self.supervisor]
+        fixed = [self.page, self.gateway, self.ingest(), self.read_model, self.page_metrics, self.exporter,
+                 self.supervisor, self.gateway_metrics]  # fmt: skip
         return [*fixed, *(self.rollup(index) for index in range(workers))]

@@ -68,6 +68,7 @@ class Stack:
     replication: int
     act_delay_ms: int
     page: str
+    gateway: str
     metrics: str
     supervisor_pid: int
     settled: bool = False
@@ -81,7 +82,8 @@ class Stack:
 
     def ready_line(self) -> str:
         """The one line that `up` prints when every part is healthy."""
-        return f"ready: page {self.page}  kafka {self.bootstrap}  metrics {self.metrics}  data {self.data}"
+        places = f"page {self.page}  gateway {self.gateway}  kafka {self.bootstrap}  metrics {self.metrics}"
+        return f"ready: {places}  data {self.data}"
 
     def unready_lines(self) -> list[str]:
         """A line for each part that is not ready."""

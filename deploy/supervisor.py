@@ -38,6 +38,7 @@ from deploy.rebuild import rebuild, rebuild_pending
 from deploy.stack import STACK, DataLock, Request, Stack
 from deploy.topic_set import create_topics
 from deploy.watch import Watch
+from producers.gateway.enrolment import enrol
 from schemas.catalogue import Catalogue
 from schemas.settings import Settings
 from schemas.signature import Ed25519Key
@@ -131,6 +132,7 @@ class Supervisor:
             announcement = release.ensure(wanted, registers, trees)
         finally:
             release.close()
+        log.info("the gateway signs with %s", enrol(settings, operator))
         log.info("catalogue %d/%d %s is announced", announcement.epoch, announcement.serial, announcement.digest.hex())
 
     def _known(self) -> tuple[Settings, Ed25519Key]:

@@ -15,7 +15,8 @@ from producers.errors import KeysError, Problem, PublishError
 from producers.keys import FILE as KEYS_FILE
 from producers.keys import NodeKeys
 from producers.outbox import FILE as OUTBOX_FILE
-from producers.outbox import Known, Outbox
+from producers.outbox import Outbox
+from producers.outbox_batch import Known
 from producers.publisher import Publisher
 from producers.rebuild import places_of, rebuild
 from producers.registration import now_ms, registered_keys

@@ -40,17 +40,17 @@ class NodeKey:
     unit: UnitCode
     number: int
     public: PublicKey
-    _secret: bytes = field(repr=False)
+    secret: bytes = field(repr=False)
 
     @classmethod
-    def from_seed(cls, unit: UnitCode, number: int, seed: bytes) -> NodeKey:
+    def from_seed(cls, unit: UnitCode, number: int, seed: bytes, kid: KeyId | None = None) -> NodeKey:
         """The key that grows from 32 secret bytes."""
         public, secret = crypto_sign_seed_keypair(seed)
-        return cls(kid_of(unit, number), unit, number, PublicKey(public), secret)
+        return cls(kid or kid_of(unit, number), unit, number, PublicKey(public), secret)
 
     def sign(self, message: bytes) -> bytes:
         """64 raw bytes over `message`."""
-        return crypto_sign(message, self._secret)[:crypto_sign_BYTES]
+        return crypto_sign(message, self.secret)[:crypto_sign_BYTES]
 
 
 def kid_of(unit: UnitCode, number: int) -> KeyId:
@@ -104,6 +104,28 @@ class NodeKeys:
             raise KeysError(f"{self._path}: {error}; nothing was sent") from error
         return {key.unit: key for key, _ in made}
 
+    def make_next(self, unit: UnitCode, registered: KeyRing) -> NodeKey:
+        """One more key of a unit, which is its newest from now on."""
+        with closing(self._database.cursor()) as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            (number,) = cursor.execute(
+                "SELECT coalesce(max(number), 0) + 1 FROM keys WHERE unit = ?", (unit,)
+            ).fetchone()
+            while registered.key(kid_of(unit, number)) is not None:
+                number += 1
+            seed = Ed25519Key.generate(kid_of(unit, number)).seed
+            key = NodeKey.from_seed(unit, number, seed)
+            cursor.execute(
+                "INSERT INTO keys (kid, unit, number, seed, public) VALUES (?, ?, ?, ?, ?)",
+                (key.kid, unit, number, seed, key.public),
+            )
+            cursor.execute("COMMIT")
+        return key
+
+    def held(self) -> set[KeyId]:
+        """Key ids whose private half is here."""
+        return {KeyId(kid) for (kid,) in self._database.execute("SELECT kid FROM keys")}
+
     def in_force(self, kids: Iterable[KeyId]) -> set[KeyId]:
         """Those of `kids` that this host has once waited for until they were in force."""
         known = {KeyId(kid) for (kid,) in self._database.execute("SELECT kid FROM keys WHERE in_force")}
@@ -131,7 +153,7 @@ class NodeKeys:
         """The stored key, or a new one with its seed."""
         if stored is not None:
             entry = registered.key(stored.kid)
-            if entry is None or entry.public_key == stored.public:
+            if entry is None or (entry.public_key == stored.public and not entry.revoked):
                 return stored, None
         number = stored.number + 1 if stored else 1
         while registered.key(kid_of(unit, number)) is not None:

@@ -46,20 +46,25 @@ def registered_keys(
             return held
         if operator is None:
             raise KeysError(f"unit {missing[0].unit} has no registered key, and this host holds no operator key")
-        _send(settings, [key_act(operator, key, now_ms()) for key in missing])
+        send_acts(settings, [key_act(operator, key, now_ms()) for key in missing])
     raise KeysError(f"another host registers the same key ids (such as {missing[0].kid}): stop one of the two")
 
 
 def key_act(operator: SigningKey, key: NodeKey, issued_at: Millis) -> SignedRecord:
     """The act that registers `key`, as a record of `acts`."""
-    act = Act(f"key_registered/{key.kid}", issued_at, KeyRegistered(key.kid, key.unit, key.public))
+    body = KeyRegistered(key.kid, key.unit, key.public)
+    return signed_act(operator, key.unit, Act(f"key_registered/{key.kid}", issued_at, body))
+
+
+def signed_act(operator: SigningKey, about: str, act: Act) -> SignedRecord:
+    """An act as a record of `acts`; those about one unit or account stand in one partition, in order."""
     return sign(
         operator,
-        key=key.unit.encode(),
+        key=about.encode(),
         value=encode_act(act),
         event_type=ACT_TYPE,
         event_id=act.id,
-        time=iso_time(issued_at),
+        time=iso_time(act.issued_at),
     )
 
 
@@ -86,7 +91,8 @@ def _await_force(settings: Settings, keys: NodeKeys, held: Iterable[NodeKey]) ->
         keys.mark_in_force(sorted(fresh))
 
 
-def _send(settings: Settings, records: Sequence[SignedRecord]) -> None:
+def send_acts(settings: Settings, records: Sequence[SignedRecord]) -> None:
+    """Return when the broker has them. Raises KeysError."""
     try:
         producer = KafkaProducer(
             bootstrap_servers=settings.bootstrap.split(","),

@@ -15,7 +15,8 @@ from schemas.unit import UBND, LineName, UnitCode
 class Send:
     """One whole table, or nil, or withdrawal. Known by (series, issued_at), so a repeated import is the same sends.
 
-    `where` names its place in the input ("line 12") for messages. `rows` carry the columns of `form`.
+    `where` names its place in the input ("line 12") for messages. `rows` carry the columns of `form`. `principal` is
+    the account that a gateway attests it for; `traceparent` and `request_id` travel with the record, unsigned.
     """
 
     form: Form
@@ -29,6 +30,9 @@ class Send:
     scope: Scope = Scope.OWN
     narrative: Mapping[str, str] | None = None
     where: str = ""
+    principal: str | None = None
+    traceparent: str | None = None
+    request_id: str | None = None
 
     @property
     def sender(self) -> UnitCode:
@@ -52,5 +56,6 @@ class Send:
             line=self.line,
             scope=self.scope,
             entered_by=self.entered_by,
+            principal=self.principal,
         )
         return Report(self.form.id, header, self.rows, self.narrative)

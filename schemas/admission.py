@@ -16,7 +16,7 @@ from schemas.catalogue import Catalogue
 from schemas.codec import NotDecodable, decode_report, fingerprint_in
 from schemas.form import Form
 from schemas.period import Period, PeriodError, parse_period
-from schemas.principal import ever_below, may_submit
+from schemas.principal import ALL_UNITS, ever_below, may_submit
 from schemas.register import KeyEntry, PrincipalEntry
 from schemas.rejection import Reason, Refused, Rejection
 from schemas.report import REPORT_TYPE, Millis, Report, Scope, Source
@@ -243,7 +243,9 @@ class Admission:
     def _check_attested(self, entry: KeyEntry, report: Report, sender: UnitCode, accepted_at: Millis) -> None:
         """Whether a gateway may speak for the sender at all, and the account it speaks for as well."""
         header = report.header
-        if sender != entry.unit and not ever_below(self.catalogue.units, sender, entry.unit, header.line):
+        if entry.unit not in (ALL_UNITS, sender) and not ever_below(
+            self.catalogue.units, sender, entry.unit, header.line
+        ):
             raise Refused(
                 Reason.NOT_AUTHORISED,
                 "kid",

@@ -20,6 +20,8 @@ from schemas.unit import OPEN, LineName, UnitCode, Units
 PrincipalName = NewType("PrincipalName", str)
 
 ALL_FORMS = "*"
+ALL_UNITS = UnitCode("*")
+"""Of a gateway that serves everybody."""
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?", re.ASCII)
 
 

@@ -17,7 +17,7 @@ from schemas.figure import Slot
 from schemas.form import Form, FormId
 from schemas.period import Period, PeriodText, PeriodType
 from schemas.receipt import Receipt
-from schemas.report import Digest, Kind, Millis, Revision, Scope, Source
+from schemas.report import Digest, Kind, Millis, Revision, Scope, Series, Source
 from schemas.unit import UBND, LineName, Unit, UnitCode
 
 
@@ -156,6 +156,15 @@ class OwnRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesHead:
+    """The highest accepted revision of a series, and the digest of its content."""
+
+    revision: Revision
+    digest: Digest
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
 class CountedLink:
     """One level on a report's way up. `version` is that of the unit's total now, empty where it has none yet."""
 
@@ -244,6 +253,9 @@ class ReadModel(Protocol):
     ) -> tuple[OwnRevision, ...]:
         """All accepted revisions of a series, own and entered, by acceptance."""
 
+    def heads(self, series: Sequence[Series]) -> list[SeriesHead | None]:
+        """The highest accepted revision of each series, None where nothing was accepted; no series is unknown."""
+
     def counted_up_to(self, source: Source) -> tuple[CountedLink, ...]:
         """The units above an accepted report, lowest first, and whether each one's total covers it, link by link.
 
@@ -253,6 +265,17 @@ class ReadModel(Protocol):
 
     def receipts(self, unit: UnitCode | None = None, limit: int | None = None) -> Sequence[Receipt]:
         """The standing receipt of each source, newest acceptance first; of one unit, or of all."""
+
+    def receipt(self, source: Source) -> Receipt | None:
+        """The standing receipt of one record of `reports`; None while there is none, or no more (kept for 90 days)."""
+
+    def receipts_after(
+        self, unit: UnitCode, accepted_at: Millis, after: Source | None = None, limit: int = 500
+    ) -> Sequence[Receipt]:
+        """Standing receipts of a unit, oldest first: from that moment on, `after` left out with all before it.
+
+        One moment may have many; they come by source, so that whoever reads in parts misses and repeats none.
+        """
 
     def rejections(self, unit: UnitCode | None = None, limit: int | None = None) -> Sequence[RejectedReport]:
         """Rejected records, newest first; of those with this key, or all."""

@@ -37,6 +37,11 @@ class KeyEntry:
     reason: str = ""
     """Why it was revoked."""
 
+    @property
+    def revoked(self) -> bool:
+        """Whether it was taken back, whenever."""
+        return self.until != NEVER
+
     def valid_at(self, accepted_at: Millis) -> bool:
         """Whether a report accepted then may be signed with it."""
         return self.after < accepted_at <= self.until

@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     worker_id: str = Field("worker-1", description="instance id of a stream worker: one id, one folder, one lock")
     metrics_port: int = Field(0, ge=0, description="port of this process's /metrics on loopback; 0: none")
     page_port: int = Field(0, ge=0, description="port of the page and the query API on loopback")
+    gateway_port: int = Field(0, ge=0, description="port of the gateway on loopback")
+    gateway_unit: str = Field("*", description="unit at and below which the gateway attests; *: everybody")
+    gateway_reports_per_s: float = Field(100.0, gt=0, description="reports a second that one account may send for long")
+    gateway_burst: int = Field(2000, ge=1, description="reports that one account may send at once")
     stalled_after_s: float = Field(
         60.0,
         gt=0,

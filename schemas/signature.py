@@ -88,8 +88,12 @@ def sign(
     time: str,
     content_type: str = "application/avro",
     traceparent: str | None = None,
+    request_id: str | None = None,
 ) -> SignedRecord:
-    """A record with CloudEvents 1.0 headers in binary mode and its signature."""
+    """A record with CloudEvents 1.0 headers in binary mode and its signature.
+
+    `traceparent` and `request_id` tell which request it came with; they are not signed.
+    """
     kid = signer.kid.encode()
     event = {
         "ce_id": event_id.encode(),
@@ -109,6 +113,8 @@ def sign(
     ]
     if traceparent:
         headers.append(("traceparent", traceparent.encode()))
+    if request_id:
+        headers.append(("request-id", request_id.encode()))
     headers += [("kid", kid), ("sig", signature)]
     return SignedRecord(key, value, tuple(headers))
 

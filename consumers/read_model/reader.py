@@ -35,21 +35,31 @@ from schemas.read_model import (
     OwnRevision,
     ReadModelError,
     RejectedReport,
+    SeriesHead,
     StandingCheck,
     StoredOffset,
     UnknownUnit,
 )
 from schemas.receipt import Receipt
-from schemas.report import Digest, Kind, Millis, Offset, Revision, Scope, Source
+from schemas.report import Digest, Kind, Millis, Offset, Revision, Scope, Series, Source
 from schemas.unit import UBND, LineName, Unit, UnitCode
 
 _KINDS = {State.REPORT: Kind.REPORT, State.NIL: Kind.NIL, State.WITHDRAWAL: Kind.WITHDRAWAL}
 _HISTORY = """SELECT slot, revision, state, source_partition, source_offset, accepted_at, issued_at, entered_by, kid,
     digest, form_version, "values", given, dims
 FROM own WHERE page = ? AND unit = ? ORDER BY accepted_at, source_partition, source_offset"""
-_RECEIPTS = """SELECT unit, line, form, period, entered_by, revision, kid, digest, source_partition, source_offset,
-    outcome, reason, field, detail, highest_revision, accepted_at, figures_offset
-FROM receipts {where} ORDER BY accepted_at DESC, source_partition, source_offset DESC LIMIT ?"""
+_RECEIPT = """SELECT unit, line, form, period, entered_by, revision, kid, digest, source_partition, source_offset,
+    outcome, reason, field, detail, highest_revision, accepted_at, figures_offset FROM receipts """
+_RECEIPTS = _RECEIPT + "{where} ORDER BY accepted_at DESC, source_partition, source_offset DESC LIMIT ?"
+_RECEIPTS_AFTER = (
+    _RECEIPT
+    + """
+WHERE unit = ? AND (accepted_at, source_partition, source_offset) > (?, ?, ?)
+ORDER BY accepted_at, source_partition, source_offset LIMIT ?"""
+)
+_HEAD = """SELECT o.revision, o.digest, o.source_partition, o.source_offset FROM own o JOIN pages p ON p.page = o.page
+WHERE p.form = ? AND p.scope = ? AND p.line = ? AND p.period = ? AND o.unit = ? AND o.slot = ?
+ORDER BY o.revision DESC, o.source_partition, o.source_offset LIMIT 1"""
 _REJECTIONS = """SELECT source_partition, source_offset, key, reason, field, detail_vi, detail_en, accepted_at
 FROM rejections {where} ORDER BY accepted_at DESC, source_partition, source_offset DESC LIMIT ?"""
 
@@ -157,18 +167,37 @@ class SqliteReadModel:
         with self._at_once() as connection:
             return links(connection, self._current()[0], source)
 
+    def heads(self, series: Sequence[Series]) -> list[SeriesHead | None]:
+        """The highest accepted revision of each series."""
+        with self._at_once() as connection:
+            found = [connection.execute(_HEAD, _head_parameters(one)).fetchone() for one in series]
+        return [
+            None if row is None else SeriesHead(Revision(row[0]), Digest(row[1]), Source(row[2], Offset(row[3])))
+            for row in found
+        ]
+
     def receipts(self, unit: UnitCode | None = None, limit: int | None = None) -> Sequence[Receipt]:
         """The standing receipt of each source, newest acceptance first; of one unit, or of all."""
         where = "" if unit is None else "WHERE unit = ?"
         with self._at_once() as connection:
             rows = connection.execute(_RECEIPTS.format(where=where), _parameters(unit, limit)).fetchall()
-        return [
-            Receipt(unit=of, line=line, form=form, period=period, entered_by=by, revision=Revision(revision), kid=kid,
-                    digest=Digest(digest), source=Source(partition, Offset(offset)), outcome=Outcome(outcome),
-                    reason=reason, field=field, detail=detail, highest_revision=Revision(highest),
-                    accepted_at=Millis(accepted_at), figures_offset=Offset(figures_offset))
-            for of, line, form, period, by, revision, kid, digest, partition, offset, outcome, reason, field, detail,
-            highest, accepted_at, figures_offset in rows]  # fmt: skip
+        return [_receipt(*row) for row in rows]
+
+    def receipt(self, source: Source) -> Receipt | None:
+        """The standing receipt of one record of `reports`."""
+        where = "WHERE source_partition = ? AND source_offset = ?"
+        with self._at_once() as connection:
+            row = connection.execute(_RECEIPTS.format(where=where), (source.partition, source.offset, 1)).fetchone()
+        return None if row is None else _receipt(*row)
+
+    def receipts_after(
+        self, unit: UnitCode, accepted_at: Millis, after: Source | None = None, limit: int = 500
+    ) -> Sequence[Receipt]:
+        """Standing receipts of a unit from a moment on, oldest first."""
+        place = (-1, -1) if after is None else (after.partition, after.offset)
+        with self._at_once() as connection:
+            rows = connection.execute(_RECEIPTS_AFTER, (unit, accepted_at, *place, limit)).fetchall()
+        return [_receipt(*row) for row in rows]
 
     def rejections(self, unit: UnitCode | None = None, limit: int | None = None) -> Sequence[RejectedReport]:
         """Rejected records, newest first; of those with this key, or all."""
@@ -266,3 +295,21 @@ def _table(
 
 def _parameters(unit: UnitCode | None, limit: int | None) -> tuple[object, ...]:
     return (*(() if unit is None else (unit,)), -1 if limit is None else limit)
+
+
+def _head_parameters(series: Series) -> tuple[object, ...]:
+    scope = ScopeCode.SUBTREE if series.scope is Scope.SUBTREE else ScopeCode.OWN
+    slot = Slot.ENTERED if series.entered_by else Slot.OWN
+    return series.form, int(scope), series.line, series.period, series.unit, int(slot)
+
+
+def _receipt(
+    unit: str, line: str, form: str, period: str, entered_by: str, revision: int, kid: str, digest: bytes,
+    partition: int, offset: int, outcome: str, reason: str, field: str, detail: str, highest: int, accepted_at: int,
+    figures_offset: int,
+) -> Receipt:  # fmt: skip
+    return Receipt(
+        unit, line, form, period, entered_by, Revision(revision), kid, Digest(digest),
+        Source(partition, Offset(offset)), Outcome(outcome), reason, field, detail, Revision(highest),
+        Millis(accepted_at), Offset(figures_offset),
+    )  # fmt: skip

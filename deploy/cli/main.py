@@ -17,7 +17,7 @@ from kafka.errors import KafkaError
 from pydantic import ValidationError
 
 from consumers.verify import NotVerifiable
-from deploy.cli import read_commands, send_commands, stack_commands, unit_commands
+from deploy.cli import principal_commands, read_commands, send_commands, stack_commands, unit_commands
 from deploy.cli.options import examples
 from deploy.errors import StackError
 from deploy.kafka_errors import BrokerError, JarsUnavailableError, NotReadyError
@@ -64,6 +64,7 @@ for _command in (
     unit_commands.units_import_command,
     stack_commands.verify_command,
     stack_commands.rebuild_command,
+    principal_commands.principals,
 ):
     cli.add_command(_command)
 

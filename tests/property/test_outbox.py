@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.keys import NodeKey
-from producers.outbox import Known, Outbox
+from producers.outbox import Outbox
+from producers.outbox_batch import Known
 from producers.send import Send
 from schemas.catalogue import RELEASED, Catalogue
 from schemas.form import FormId

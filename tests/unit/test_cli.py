@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,8 +14,17 @@ from schemas.exit import Exit
 
 COMMANDS = {
     "up", "down", "status", "replay", "simulate", "drain", "figures", "rejected", "receipts", "verify", "rebuild",
-    "units", "units-import",
+    "units", "units-import", "principals",
 }  # fmt: skip
+
+
+def every_command() -> Iterator[tuple[list[str], click.Command]]:
+    """Each command with the words that call it, those of groups and the groups themselves."""
+    for name, command in cli.commands.items():
+        yield [name], command
+        if isinstance(command, click.Group):
+            for inner, one in command.commands.items():
+                yield [name, inner], one
 
 
 def example_lines(command: click.Command) -> list[str]:
@@ -26,25 +36,26 @@ def test_there_are_exactly_the_commands_of_the_contract() -> None:
     assert set(cli.commands) == COMMANDS
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_help_has_examples_that_can_be_typed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([name, "--help"]) == 0
+@pytest.mark.parametrize(("words", "command"), [*every_command()], ids=str)
+def test_help_has_examples_that_can_be_typed(
+    words: list[str], command: click.Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*words, "--help"]) == 0
     shown = capsys.readouterr().out
-    examples = example_lines(cli.commands[name])
+    examples = example_lines(command)
     assert examples
     for example in examples:
         assert example in shown
-        _, command, *arguments = shlex.split(example)
-        assert command == name
-        parser = cli.commands[name].make_parser(click.Context(cli.commands[name]))
-        parser.parse_args(list(arguments))
+        _, *typed = shlex.split(example)
+        assert typed[: len(words)] == words
+        command.make_parser(click.Context(command)).parse_args(typed[len(words) :])
 
 
 def test_every_option_says_what_it_is_for() -> None:
-    for name, command in cli.commands.items():
+    for words, command in every_command():
         for parameter in command.params:
             if isinstance(parameter, click.Option) and not parameter.hidden:
-                assert parameter.help, f"{name} {parameter.opts}"
+                assert parameter.help, f"{words} {parameter.opts}"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +63,7 @@ def test_every_option_says_what_it_is_for() -> None:
     [
         ["down"], ["status"], ["drain"], ["verify"], ["rebuild"], ["rejected"], ["receipts"],
         ["figures", "--unit", "106", "--form", "testing-daily"], ["simulate", "--under", "106", "--day", "2021-12-13"],
+        ["principals", "list"], ["principals", "revoke", "x"], ["principals", "reset", "x"],
     ],
 )  # fmt: skip
 def test_without_a_stack_each_command_says_so_in_one_line_and_exits_with_4(

@@ -12,7 +12,8 @@ import pytest
 
 from producers.errors import KeysError, OutboxError
 from producers.keys import NodeKey, NodeKeys
-from producers.outbox import Known, Outbox, State
+from producers.outbox import Outbox, State
+from producers.outbox_batch import Known
 from producers.outbox_file import pack_headers, transaction, unpack_headers
 from producers.send import Send
 from producers.settlement import settle

@@ -30,6 +30,7 @@ def stack_on(data: Path) -> Stack:
     return Stack(
         data=str(data), port_base=17000, bootstrap="127.0.0.1:17000", operator_key="00", prefix="", partitions=4,
         keyless_partitions=1, replication=1, act_delay_ms=0, page="http://127.0.0.1:17020",
+        gateway="http://127.0.0.1:17021",
         metrics="http://127.0.0.1:17053/metrics", supervisor_pid=os.getpid(), settled=True,
         processes=(ProcessStatus("ingest-1", ProcessState.READY, "http://127.0.0.1:17030/metrics", 7),
                    ProcessStatus("rollup-1", ProcessState.STOPPED_FOR_GOOD, "http://127.0.0.1:17040", said="no")),

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from producers.keys import NodeKey
-from producers.outbox import Known, Outbox, Put
+from producers.outbox import Outbox
+from producers.outbox_batch import Known, Put
 from producers.send import Send
 from schemas.report import Millis, Revision, Source
 from schemas.unit import UnitCode

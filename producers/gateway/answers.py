@@ -1,0 +1,216 @@
+"""Answers to questions: receipts, series, forms, units, keys. Each refuses in words what it can't understand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from itertools import islice
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from producers.gateway.door import Caller, Door
+from producers.gateway.draft import parse_time
+from producers.gateway.intake import etag
+from producers.gateway.questions import Questions
+from producers.gateway.refusal import Language, Refusal, Slug, refused
+from producers.gateway.registry import Registry
+from producers.gateway.shown import (
+    form_shown,
+    form_whole,
+    key_shown,
+    pending_shown,
+    read_receipt_id,
+    receipt_id,
+    receipt_shown,
+    unit_shown,
+    units_named,
+)
+from producers.gateway.store import Lookup
+from schemas.form import Form, FormId
+from schemas.period import PeriodError, PeriodText, parse_period
+from schemas.read_model import ReadModel, SeriesHead
+from schemas.receipt import Receipt
+from schemas.report import Millis, Revision, Scope, Series, Source
+from schemas.unit import UBND, LineName, Unit, UnitCode
+
+_LIMIT, _MOST = 100, 500
+
+
+class Answers:
+    """Reads for accounts."""
+
+    def __init__(self, door: Door, registry: Registry, questions: Questions, lookup: Lookup) -> None:
+        self._door = door
+        self._registry = registry
+        self._questions = questions
+        self._lookup = lookup
+
+    async def receipt(self, request: Request, caller: Caller, language: Language) -> Response:
+        """What became of one report. One that is not the account's to read is not found."""
+        source = read_receipt_id(request.path_params["id"])
+        if source is None:
+            raise _no_receipt()
+        found = await self._questions.ask(_receipt, source, language)
+        if found is None:
+            held = self._lookup.at(source)
+            if held is None:
+                raise _no_receipt()
+            found = pending_shown(source, held, self._registry.catalogue(), language)
+        try:
+            self._door.check_reading(caller, UnitCode(found["unit"]))
+        except Refusal as refusal:
+            raise _no_receipt() from refusal
+        return _json(found, language)
+
+    async def receipts(self, request: Request, caller: Caller, language: Language) -> Response:
+        """A unit's receipts, oldest first, from a moment or behind a receipt; `next` goes on from the last."""
+        asked = request.query_params
+        unit = UnitCode(_needed(asked.get("unit"), "unit"))
+        self._door.check_reading(caller, unit)
+        limit = _limit(asked.get("limit"))
+        since, after = asked.get("since", "1970-01-01T00:00:00Z"), None
+        moment = parse_time(since)
+        if moment is None and (after := read_receipt_id(since)) is None:
+            raise _bad("since", "thời điểm như 2021-12-13T00:00:00+07:00, hoặc mã biên nhận",
+                       "a time such as 2021-12-13T00:00:00+07:00, or a receipt's id")  # fmt: skip
+        found = await self._questions.ask(_receipts, unit, moment, after, limit, language)
+        last = found[-1]["id"] if found else since
+        following = f"/v1/receipts?{urlencode({'unit': unit, 'since': last, 'limit': limit})}"
+        return _json({"receipts": found, "next": following}, language)
+
+    async def series(self, request: Request, caller: Caller, language: Language) -> Response:
+        """The highest revision of a series: accepted, and known to this gateway. Its ETag is what If-Match takes."""
+        asked = request.query_params
+        unit, form = UnitCode(_needed(asked.get("unit"), "unit")), FormId(_needed(asked.get("form"), "form"))
+        period = _period(_needed(asked.get("period"), "period"))
+        by = UnitCode(asked["entered_by"]) if asked.get("entered_by") else None
+        self._door.check_reading(caller, unit)
+        if asked.get("scope", Scope.OWN) not in list(Scope):
+            raise _bad("scope", "own hoặc subtree", "own or subtree")
+        line = LineName(asked.get("line", UBND))
+        series = Series(line, unit, form, period, by, Scope(asked.get("scope", Scope.OWN)))
+        head: SeriesHead | None = (await self._questions.ask(_head, series))[0]
+        highest = max(self._lookup.highest(series), head.revision if head else 0)
+        accepted = None if head is None else {
+            "revision": head.revision, "id": receipt_id(head.source), "digest": head.digest.hex(),
+        }  # fmt: skip
+        shown = {"unit": unit, "form": form, "period": period, "line": line, "scope": series.scope.value,
+                 "entered_by": by, "accepted": accepted, "highest_revision": highest}  # fmt: skip
+        return _json(shown, language, ETag=etag(Revision(highest)))
+
+    async def forms(self, request: Request, caller: Caller, language: Language) -> Response:
+        """Every version of every form."""
+        forms = sorted(self._registry.catalogue().forms, key=lambda form: (form.id, form.version))
+        return _json({"forms": [form_shown(form, language) for form in forms]}, language)
+
+    async def form(self, request: Request, caller: Caller, language: Language) -> Response:
+        """The version of a form in force on a day (`day`, by default today), with columns, codes and checks."""
+        catalogue, wanted = self._registry.catalogue(), request.path_params["id"]
+        day = _day(request.query_params.get("day"), caller.day)
+        found: Form | None = catalogue.form_in_force(FormId(wanted), day)
+        if found is None:
+            raise refused(Slug.NOT_FOUND, f"Ngày {day:%d/%m/%Y} không có biểu mẫu {wanted[:100]}.",
+                          f"No form {wanted[:100]} is in force on {day}.")  # fmt: skip
+        return _json(form_whole(found, catalogue, day, language), language)
+
+    async def units(self, request: Request, caller: Caller, language: Language) -> Response:
+        """Units of a day by name or code (`q`), or those directly below one (`under`)."""
+        asked, catalogue = request.query_params, self._registry.catalogue()
+        day, limit = _day(asked.get("day"), caller.day), _limit(asked.get("limit"))
+        line = LineName(asked.get("line", UBND))
+
+        def found() -> Iterator[Unit]:
+            if asked.get("under"):
+                codes = catalogue.units.children(UnitCode(asked["under"]), day, line)
+                yield from (unit for code in codes if (unit := catalogue.units.unit(code, day)) is not None)
+            else:
+                yield from units_named(catalogue, asked.get("q", ""), day)
+
+        shown = [unit_shown(unit, catalogue.units.superior(unit.code, day, line)) for unit in islice(found(), limit)]
+        return _json({"day": day.isoformat(), "units": shown}, language)
+
+    async def unit(self, request: Request, caller: Caller, language: Language) -> Response:
+        """The bearer of a code on a day."""
+        units, code = self._registry.catalogue().units, UnitCode(request.path_params["code"])
+        day = _day(request.query_params.get("day"), caller.day)
+        found = units.unit(code, day)
+        if found is None:
+            raise refused(Slug.NOT_FOUND, f"Ngày {day:%d/%m/%Y} không có đơn vị {code[:50]}.",
+                          f"No unit {code[:50]} is in force on {day}.")  # fmt: skip
+        return _json(unit_shown(found, units.superior(code, day, UBND)), language)
+
+    async def keys(self, request: Request, caller: Caller, language: Language) -> Response:
+        """The keys registered for a unit."""
+        unit = UnitCode(_needed(request.query_params.get("unit"), "unit"))
+        self._door.check_reading(caller, unit)
+        return _json({"keys": [key_shown(entry) for entry in self._registry.keys_of(unit)]}, language)
+
+
+def _json(content: dict[str, Any], language: Language, **headers: str) -> Response:
+    return JSONResponse(content, headers={"Content-Language": language.value, **headers})
+
+
+def _receipt(model: ReadModel, source: Source, language: Language) -> dict[str, Any] | None:
+    found = model.receipt(source)
+    return None if found is None else receipt_shown(model, found, language)
+
+
+def _receipts(
+    model: ReadModel, unit: UnitCode, moment: Millis | None, after: Source | None, limit: int, language: Language
+) -> list[dict[str, Any]]:
+    if after is not None:
+        last: Receipt | None = model.receipt(after)
+        if last is None or last.unit != unit:
+            raise _no_receipt()
+        moment = last.accepted_at
+    found = model.receipts_after(unit, moment or Millis(0), after, limit)
+    return [receipt_shown(model, receipt, language) for receipt in found]
+
+
+def _head(model: ReadModel, series: Series) -> list[SeriesHead | None]:
+    return model.heads([series])
+
+
+def _no_receipt() -> Refusal:
+    return refused(
+        Slug.NOT_FOUND, "Không có biên nhận này cho tài khoản của bạn.", "There is no such receipt for this account."
+    )
+
+
+def _bad(name: str, vietnamese: str, english: str) -> Refusal:
+    return refused(Slug.BAD_REQUEST, f"Tham số {name}: {vietnamese}.", f"Parameter {name}: {english}.")
+
+
+def _needed(found: str | None, name: str) -> str:
+    if not found:
+        raise _bad(name, "còn thiếu", "it is missing")
+    return found
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return _LIMIT
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= _MOST):
+        raise _bad("limit", f"từ 1 đến {_MOST}", f"from 1 to {_MOST}")
+    return int(text)
+
+
+def _day(text: str | None, default: date) -> date:
+    if text is None:
+        return default
+    try:
+        if len(text) == 10:
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise _bad("day", "một ngày như 2021-12-13", "a day such as 2021-12-13")
+
+
+def _period(text: str) -> PeriodText:
+    try:
+        return parse_period(text).text
+    except PeriodError as error:
+        raise _bad("period", "một kỳ như 2021-12-13", "a period such as 2021-12-13") from error

@@ -1,0 +1,275 @@
+"""The courier: the one thread that owns the gateway's outbox, and takes what waits there to the broker.
+
+Requests that come while a round is under way are taken together in the next one: one write to the disk and one wait
+for the broker for all of them. A report is acknowledged to its sender when the broker has acknowledged it (acks=all),
+not before. What was kept and could not be sent goes out by itself when the broker answers, also after a `kill -9`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from kafka.errors import KafkaError
+from prometheus_client import Gauge
+
+from producers.errors import KeysError, ProducerError, PublishError
+from producers.gateway.intake import Job, Kept, Taken, remembered, take
+from producers.gateway.refusal import Refusal, Slug, refused
+from producers.gateway.store import FILE, GatewayStore, Placed
+from producers.outbox import State
+from producers.publisher import Publisher
+from producers.registration import now_ms
+from producers.settlement import read_receipts
+from schemas.failpoint import failpoint
+from schemas.log import LogUnreachable
+from schemas.report import KeyId, Millis, Revision, Source
+from schemas.settings import Settings
+
+logger = logging.getLogger("chungsuc.gateway")
+
+WAITING = Gauge("chungsuc_gateway_waiting_reports", "Reports kept by the gateway that the broker does not have yet.")
+AWAY = Gauge("chungsuc_gateway_broker_away", "1 while the broker does not take reports.")
+
+RETRY_AFTER_S = 5
+_ATTEMPT_S = 4.0
+"""Each of two attempts in a round; a broker that was restarted answers within one."""
+_TIDY_EVERY_S = 30.0
+_SEND_AGAIN_AFTER_MS = 600_000
+_PAUSES_S = (0.5, 1.0, 2.0, 5.0)
+_MOST_JOBS = 200
+"""Requests taken in one round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A report that the broker has. `source` is None where it acknowledged without telling the place."""
+
+    revision: Revision
+    source: Source | None
+    known: bool
+
+
+Outcome = Sent | Refusal
+Answer = Future[list[Outcome]]
+"""What became of each report of a request. Raises Refusal where the whole request was refused."""
+
+
+class Courier:
+    """Takes jobs from any thread; works in its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._queue: deque[tuple[Job, Answer]] = deque()
+        self._in_flight: set[tuple[str, str]] = set()
+        self._news = threading.Condition()
+        self._stopping = False
+        self._away = False
+        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        self.ready = threading.Event()
+        self.kid = KeyId("")
+        self.failure: BaseException | None = None
+
+    @property
+    def away(self) -> bool:
+        """Whether the broker took nothing at the last attempt."""
+        return self._away
+
+    def start(self) -> None:
+        """Begin to work; `ready` is set when what waited has been tried."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 15.0) -> None:
+        """Finish the round under way and end; what is still queued is refused."""
+        with self._news:
+            self._stopping = True
+            self._news.notify()
+        self._thread.join(timeout_s)
+
+    def submit(self, job: Job) -> Answer:
+        """Hand a request over. Raises Refusal while the same key of the same account is being worked on."""
+        answer: Answer = Future()
+        with self._news:
+            if self._stopping or self.failure is not None:
+                raise _away()
+            if job.key is not None:
+                name = (job.principal, job.key)
+                if name in self._in_flight:
+                    raise refused(
+                        Slug.REQUEST_IN_FLIGHT,
+                        "Yêu cầu trước với khóa này chưa xong; hãy thử lại sau giây lát.",
+                        "The first request with this key is not done yet: try again in a moment.",
+                        Retry_After="1",
+                    )
+                self._in_flight.add(name)
+            self._queue.append((job, answer))
+            self._news.notify()
+        return answer
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            logger.exception("the courier ended")
+            self.failure = error
+        finally:
+            with self._news:
+                self._stopping = True
+                left = list(self._queue)
+                self._queue.clear()
+            for _, answer in left:
+                answer.set_exception(_away())
+
+    def _work(self) -> None:
+        store = GatewayStore(self._settings.data / FILE)
+        try:
+            with Publisher(self._settings, store.outbox, timeout_s=_ATTEMPT_S, rounds=2) as publisher:
+                rounds = _Rounds(self._settings, store, publisher)
+                self.kid = store.signing_key().kid
+                self._away = not rounds.publish()
+                self.ready.set()
+                while not self._stopping:
+                    self._round(rounds)
+        finally:
+            store.close()
+
+    def _round(self, rounds: _Rounds) -> None:
+        jobs = self._next(rounds.pause_s)
+        try:
+            rounds.serve(jobs)
+        finally:
+            with self._news:
+                self._in_flight -= {(job.principal, job.key) for job, _ in jobs if job.key is not None}
+            for _, answer in jobs:
+                if not answer.done():
+                    answer.set_exception(_away())
+        self._away = rounds.away
+
+    def _next(self, pause_s: float) -> list[tuple[Job, Answer]]:
+        with self._news:
+            if not self._queue and not self._stopping:
+                self._news.wait(pause_s)
+            count = min(len(self._queue), _MOST_JOBS)
+            found = [self._queue.popleft() for _ in range(count)]
+            # From here on an answer can't be given up: setting one that was would end this thread.
+            given_up = [one for one in found if not one[1].set_running_or_notify_cancel()]
+            self._in_flight -= {(job.principal, job.key) for job, _ in given_up if job.key is not None}
+        return [one for one in found if one not in given_up]
+
+
+class _Rounds:
+    """What one round does, in the courier's thread."""
+
+    def __init__(self, settings: Settings, store: GatewayStore, publisher: Publisher) -> None:
+        self._settings = settings
+        self._store = store
+        self._publisher = publisher
+        self._failures = 0
+        self._tidied = 0.0
+
+    @property
+    def away(self) -> bool:
+        return self._failures > 0
+
+    @property
+    def pause_s(self) -> float:
+        """How long to wait for requests: until the next attempt while the broker is away, else until the tidying."""
+        return _PAUSES_S[min(self._failures, len(_PAUSES_S)) - 1] if self.away else _TIDY_EVERY_S
+
+    def serve(self, jobs: Sequence[tuple[Job, Answer]]) -> None:
+        """Keep what is new, send what waits, answer.
+
+        While the broker is away nothing new is kept, only what is known is looked up, and nobody waits for an attempt.
+        """
+        if self.away:
+            self._answer(jobs, [remembered(self._store, job) or _away() for job, _ in jobs])
+            self.publish()
+            return
+        taken = self._take([job for job, _ in jobs])
+        published = self.publish()
+        failpoint("gateway.before_answer")
+        self._answer(jobs, taken)
+        if published and time.monotonic() - self._tidied > _TIDY_EVERY_S:
+            self._tidy()
+
+    def _answer(self, jobs: Sequence[tuple[Job, Answer]], taken: Sequence[list[Taken] | Refusal]) -> None:
+        for (_, answer), found in zip(jobs, taken, strict=True):
+            if isinstance(found, Refusal):
+                answer.set_exception(found)
+            else:
+                answer.set_result([self._outcome(one) for one in found])
+
+    def publish(self) -> bool:
+        """Send all that waits; whether the broker took it."""
+        try:
+            self._publisher.finish()
+            self._failures = 0
+        except PublishError as error:
+            self._failures += 1
+            if self._failures == 1:
+                logger.warning("%s", error)
+        WAITING.set(self._store.waiting())
+        AWAY.set(self.away)
+        return not self.away
+
+    def _take(self, jobs: Sequence[Job]) -> list[list[Taken] | Refusal]:
+        try:
+            return take(self._store, jobs, now_ms())
+        except KeysError:
+            raise
+        except ProducerError as error:
+            # A full disk: nothing was written, nothing is acknowledged, and the next request tries again.
+            logger.error("%s", error)
+            return [_away() for _ in jobs]
+
+    def _outcome(self, taken: Taken) -> Outcome:
+        if isinstance(taken, Refusal):
+            return taken
+        placed = self._store.placed(taken.row)
+        if placed.state == State.WAITING:
+            return _kept_away(taken)
+        if placed.state == State.REFUSED:
+            return refused(Slug.TOO_LARGE, "Máy chủ Kafka không nhận bản ghi này.", "The broker refuses this record.")
+        return _sent(taken, placed)
+
+    def _tidy(self) -> None:
+        """Receipts settle rows; what got none for long is sent again; what is old is let go of."""
+        self._tidied = time.monotonic()
+        now = now_ms()
+        try:
+            read_receipts(self._store.outbox, self._settings, now)
+        except (KafkaError, LogUnreachable) as error:
+            logger.warning("receipts can't be read: %r", error)
+            return
+        if overdue := self._store.outbox.unsettled(Millis(now - _SEND_AGAIN_AFTER_MS)):
+            self._store.outbox.send_again(overdue)
+        self._store.outbox.prune(now)
+        self._store.forget(now)
+
+
+def _sent(taken: Kept, placed: Placed) -> Sent:
+    return Sent(taken.revision, placed.source, taken.known)
+
+
+def _kept_away(taken: Kept) -> Refusal:
+    """A report that is kept here and that the broker does not have yet."""
+    found = _away()
+    words = (
+        f"{found.words[0]} Báo cáo (lần gửi {taken.revision}) đã được giữ và sẽ tự gửi đi.",
+        f"{found.words[1]} Revision {taken.revision} is kept and will be sent by itself.",
+    )
+    return Refusal(found.slug, words, members={"revision": taken.revision, "kept": True}, headers=found.headers)
+
+
+def _away() -> Refusal:
+    return refused(
+        Slug.AWAY,
+        "Máy chủ Kafka chưa nhận; hãy gửi lại với cùng Idempotency-Key.",
+        "The broker takes nothing at the moment: repeat with the same Idempotency-Key.",
+        Retry_After=str(RETRY_AFTER_S),
+    )

@@ -1,0 +1,120 @@
+"""The door: who comes in (a token of an account), how often, and what the account may read. Default deny.
+
+A token is proven once by scrypt, which is slow on purpose, and then remembered by its SHA-256 as long as it stands.
+Attempts that prove nothing are limited by the address they come from, not by the account they name: else anybody could
+lock an account out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from producers.accounts import Accounts, named_in
+from producers.audit import AuditLog, Event
+from producers.gateway.limits import Limits
+from producers.gateway.refusal import Refusal, Slug, refused
+from producers.gateway.registry import Registry
+from schemas.catalogue import ZONE
+from schemas.principal import Binding, PrincipalName, may_read
+from schemas.report import Millis
+from schemas.unit import UnitCode
+
+_MOST_REMEMBERED = 20_000
+_ATTEMPTS_PER_S, _ATTEMPTS_AT_ONCE = 5.0, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An account that has proven itself, and what it may do now."""
+
+    name: PrincipalName
+    bindings: tuple[Binding, ...]
+    at: Millis
+
+    @property
+    def day(self) -> date:
+        """Today in Vietnam."""
+        return datetime.fromtimestamp(self.at / 1000, ZONE).date()
+
+
+class Door:
+    """Lets accounts in. For one thread at a time where it proves a token; the caller sees to that."""
+
+    def __init__(self, accounts: Accounts, registry: Registry, audit: AuditLog, limits: Limits) -> None:
+        self._accounts = accounts
+        self._registry = registry
+        self._audit = audit
+        self._limits = limits
+        self._attempts = Limits(_ATTEMPTS_PER_S, _ATTEMPTS_AT_ONCE)
+        self._proven: OrderedDict[bytes, tuple[PrincipalName, int]] = OrderedDict()
+
+    def enter(self, authorization: str | None, address: str, now: Millis) -> Caller:
+        """The account behind an `Authorization` header. Raises Refusal."""
+        scheme, _, token = (authorization or "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise _unknown("Gửi tiêu đề Authorization: Bearer <mã truy cập>.", "Send Authorization: Bearer <token>.")
+        mark = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        proven = self._proven.get(mark)
+        if proven is None or not self._accounts.stands(proven[1]):
+            self._proven.pop(mark, None)
+            proven = self._prove(token, address, now)
+            self._proven[mark] = proven
+            if len(self._proven) > _MOST_REMEMBERED:
+                self._proven.popitem(last=False)
+        bindings = self._registry.bindings(proven[0], now)
+        caller = Caller(proven[0], bindings, now)
+        if not any(binding.in_force(caller.day) for binding in bindings):
+            raise refused(
+                Slug.NOT_ALLOWED,
+                "Tài khoản này hiện không được giao đơn vị nào; hãy hỏi đơn vị vận hành.",
+                "This account is bound to no unit at present: ask the operator.",
+            )
+        return caller
+
+    def spend(self, caller: Caller, count: int) -> None:
+        """Count reports or questions against the account's rate. Raises Refusal."""
+        self._spend(self._limits, caller.name, count, caller.at)
+
+    def check_reading(self, caller: Caller, unit: UnitCode) -> None:
+        """Raises Refusal where the account may not read what a unit reported."""
+        if not may_read(caller.bindings, self._registry.catalogue().units, unit, caller.day):
+            raise self.not_for(unit)
+
+    @staticmethod
+    def not_for(unit: UnitCode) -> Refusal:
+        """What is said about a unit that is not the account's."""
+        return refused(
+            Slug.NOT_ALLOWED,
+            f"Tài khoản này không được xem hoặc báo cáo cho đơn vị {unit}.",
+            f"This account may neither read nor report for unit {unit}.",
+        )
+
+    def _prove(self, token: str, address: str, now: Millis) -> tuple[PrincipalName, int]:
+        name, _ = named_in(token)
+        self._spend(self._attempts, address, 1, now)
+        proven = self._accounts.proven_by(token, now)
+        if proven is None:
+            self._audit.note(now, Event.LOGIN_REFUSED, principal=name, address=address)
+            raise _unknown("Mã truy cập không đúng hoặc đã bị thu hồi.", "The token is wrong or was revoked.")
+        self._attempts.give_back(address, 1)
+        self._audit.note(now, Event.LOGIN, principal=proven[0], token=proven[1], address=address)
+        return proven
+
+    @staticmethod
+    def _spend(limits: Limits, name: str, count: int, now: Millis) -> None:
+        wait_s = limits.take(name, count, now / 1000)
+        if wait_s:
+            raise refused(
+                Slug.TOO_MANY_REQUESTS,
+                f"Hãy thử lại sau {wait_s} giây.",
+                f"Try again after {wait_s} seconds.",
+                Retry_After=str(wait_s),
+            )
+
+
+def _unknown(vietnamese: str, english: str) -> Refusal:
+    return refused(Slug.NOT_LOGGED_IN, vietnamese, english, WWW_Authenticate='Bearer realm="chungsuc"')

@@ -1,0 +1,258 @@
+"""The gateway's description: OpenAPI 3.1 written here once, and 3.0.3 derived from it for tools that need that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from importlib.metadata import version
+from typing import Any
+
+from producers.gateway.body import MOST_REPORTS
+from producers.gateway.refusal import PROBLEMS, Slug
+from producers.gateway.shown import OUTCOMES
+from producers.gateway.store import IDEMPOTENCY_DAYS
+from schemas.form import LARGEST_CLAIM
+from schemas.rejection import Reason
+from schemas.report import Kind, Scope
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
+_ID: Schema = {"type": "string", "pattern": r"^\d{1,6}-\d{1,18}$", "examples": ["0-123"]}
+_DAY: Schema = {"type": "string", "format": "date"}
+_WORDS: Schema = {"type": "string"}
+_MAYBE: Schema = {"type": ["string", "null"]}
+_COMMON = (Slug.NOT_LOGGED_IN, Slug.NOT_ALLOWED, Slug.TOO_MANY_REQUESTS, Slug.BUG, Slug.AWAY)
+
+
+def description() -> Schema:
+    """The whole document, OpenAPI 3.1."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Chung Sức gateway",
+            "version": version("chungsuc"),
+            "description": "Báo cáo của các đơn vị hành chính: gửi, biên nhận, biểu mẫu. Reports of administrative "
+            "units: submission, receipts, forms. An `Idempotency-Key` is remembered for "
+            f"{IDEMPOTENCY_DAYS} days; after that the same key is a new request.",
+            "license": {"name": "see THIRD-PARTY.md"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"token": []}],
+        "paths": _paths(),
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "cs_ACCOUNT_SECRET"}},
+            "schemas": _schemas(),
+            "responses": {_name(slug): _problem_response(slug) for slug in Slug},
+        },
+    }
+
+
+def downgraded(document: Mapping[str, Any]) -> Schema:
+    """The same in OpenAPI 3.0.3: `nullable`, one `example`, `enum` for `const`."""
+    found = _without_3_1(deepcopy(dict(document)))
+    if not isinstance(found, dict):
+        raise TypeError(found)
+    return {**found, "openapi": "3.0.3"}
+
+
+def _without_3_1(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_3_1(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    made = {name: _without_3_1(child) for name, child in node.items()}
+    kinds = made.get("type")
+    if isinstance(kinds, list):
+        others = [kind for kind in kinds if kind != "null"]
+        made.pop("type")
+        made |= {"type": others[0]} if len(others) == 1 else {"anyOf": [{"type": kind} for kind in others]}
+        if "null" in kinds:
+            made["nullable"] = True
+    if isinstance(made.get("examples"), list):
+        made["example"] = made.pop("examples")[0]
+    return made
+
+
+def _paths() -> Schema:
+    unit, form, period = (_query(name, _TEXT, needed=True) for name in ("unit", "form", "period"))
+    day, limit = _query("day", _DAY), _query("limit", {"type": "integer", "minimum": 1, "maximum": 500})
+    line, scope = _query("line", _TEXT), _query("scope", {"type": "string", "enum": [one.value for one in Scope]})
+    since = _query("since", _TEXT, "A time with offset (inclusive), or a receipt's id (exclusive)")
+    reading = (Slug.BAD_REQUEST, *_COMMON)
+    one = (Slug.NOT_FOUND, *_COMMON)
+    return {
+        "/v1/reports": {"post": _post()},
+        "/v1/receipts": _get("What became of a unit's reports", "Receipts", [unit, since, limit], reading),
+        "/v1/receipts/{id}": _get("What became of one report", "Receipt", [_path("id", _ID)], one),
+        "/v1/series": _get(
+            "The highest revision of a series", "Series",
+            [unit, form, period, line, _query("entered_by", _TEXT), scope],
+            reading,
+        ),
+        "/v1/forms": _get("Every version of every form", "Forms", [], _COMMON),
+        "/v1/forms/{id}": _get("A form with columns, codes and checks", "Form", [_path("id", _TEXT), day],
+                               (Slug.BAD_REQUEST, *one)),
+        "/v1/units": _get("Units of a day", "Units", [_query("q", {"type": "string"}), _query("under", _TEXT), line,
+                                                      day, limit], reading),
+        "/v1/units/{code}": _get("The bearer of a code on a day", "Unit", [_path("code", _TEXT), day],
+                                 (Slug.BAD_REQUEST, *one)),
+        "/v1/keys": _get("The signing keys of a unit", "Keys", [unit], reading),
+    }  # fmt: skip
+
+
+def _post() -> Schema:
+    header = {"in": "header"}
+    report = {"$ref": "#/components/schemas/Report"}
+    signed = {"$ref": "#/components/schemas/SignedReport"}
+    batch = {
+        "type": "object",
+        "required": ["reports"],
+        "additionalProperties": False,
+        "properties": {
+            "reports": {"type": "array", "minItems": 1, "maxItems": MOST_REPORTS, "items": {"anyOf": [report, signed]}}
+        },
+    }
+    refusals = (Slug.BAD_REQUEST, Slug.REQUEST_IN_FLIGHT, Slug.OTHER_REVISION, Slug.TOO_LARGE, Slug.UNSUPPORTED_TYPE,
+                Slug.REPORT_INVALID, *_COMMON)  # fmt: skip
+    return {
+        "operationId": "postReports",
+        "summary": "Send one report, or a batch with a result each",
+        "description": "Answered 202 only after Kafka acknowledged with acks=all. A signed report in Avro carries the "
+        "headers ce-specversion, ce-type, ce-source, ce-id, ce-time, kid and sig (base64) and needs no key.",
+        "parameters": [
+            {**header, "name": "Idempotency-Key", "required": False, "schema": {"type": "string", "maxLength": 257},
+             "description": f"A quoted string of your own per request, remembered for {IDEMPOTENCY_DAYS} days. "
+                            "Required unless every report is signed."},
+            {**header, "name": "If-Match", "schema": {"type": "string", "pattern": r'^"\d{1,15}"$'},
+             "description": "The revision that the author has seen; 412 where there is another"},
+            {**header, "name": "If-None-Match", "schema": {"type": "string", "enum": ["*"]},
+             "description": "Only where nothing was reported yet"},
+            {**header, "name": "traceparent", "schema": {"type": "string"}, "description": "W3C Trace Context"},
+            {**header, "name": "X-Request-Id", "schema": {"type": "string", "maxLength": 128}},
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"anyOf": [report, signed, batch]}},
+                "application/avro": {"schema": {"type": "string", "format": "binary"}},
+            },
+        },
+        "responses": {
+            "202": {
+                "description": "The broker has it",
+                "headers": {
+                    "ETag": {"schema": {"type": "string"}, "description": "The revision"},
+                    "Location": {"schema": {"type": "string"}, "description": "The receipt"},
+                },
+                "content": _content({"anyOf": [_ref("Acknowledged"), _ref("Results")]}),
+            },
+            "207": {"description": "A result each; some were refused", "content": _content(_ref("Results"))},
+            **_responses(refusals),
+        },
+    }  # fmt: skip
+
+
+def _get(summary: str, name: str, parameters: list[Schema], refusals: tuple[Slug, ...]) -> Schema:
+    answer = {"description": summary, "content": _content(_ref(name))}
+    about = {"operationId": f"get{name}", "summary": summary, "parameters": parameters}
+    return {"get": {**about, "responses": {"200": answer, **_responses(refusals)}}}
+
+
+def _responses(slugs: tuple[Slug, ...]) -> Schema:
+    return {str(PROBLEMS[slug][0]): {"$ref": f"#/components/responses/{_name(slug)}"} for slug in slugs}
+
+
+def _problem_response(slug: Slug) -> Schema:
+    schema = {"application/problem+json": {"schema": _ref("Problem")}}
+    return {"description": PROBLEMS[slug][1][1], "content": schema}
+
+
+def _name(slug: Slug) -> str:
+    return "".join(part.capitalize() for part in slug.value.split("-"))
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _content(schema: Schema) -> Schema:
+    return {"application/json": {"schema": schema}}
+
+
+def _query(name: str, schema: Schema, description: str = "", *, needed: bool = False) -> Schema:
+    found: Schema = {"in": "query", "name": name, "required": needed, "schema": schema}
+    return {**found, "description": description} if description else found
+
+
+def _path(name: str, schema: Schema) -> Schema:
+    return {"in": "path", "name": name, "required": True, "schema": schema}
+
+
+def _object(required: str, **properties: Schema) -> Schema:
+    return {"type": "object", "required": required.split(), "properties": properties}
+
+
+def _listed(name: str, of: str, **more: Schema) -> Schema:
+    return _object(" ".join((name, *more)), **{name: {"type": "array", "items": _ref(of)}}, **more)
+
+
+def _schemas() -> Schema:
+    cell = {"type": ["integer", "string", "null"], "minimum": -LARGEST_CLAIM, "maximum": LARGEST_CLAIM}
+    row = {"type": "object", "additionalProperties": cell}
+    revision = {"type": "integer", "minimum": 0}
+    report = _object(
+        "form unit period", form=_TEXT, unit=_TEXT, period={**_TEXT, "examples": ["2021-12-13"]},
+        kind={"type": "string", "enum": [kind.value for kind in Kind]},
+        rows={"type": "array", "items": row, "description": "Columns as /v1/forms/{id} tells them"},
+        narrative={"type": ["object", "null"], "additionalProperties": {"type": "string"}},
+        line=_TEXT, scope={"type": "string", "enum": [scope.value for scope in Scope]},
+        entered_by={"type": ["string", "null"], "description": "The superior that enters for the unit (nhập hộ)"},
+        issued_at={"type": ["string", "null"], "format": "date-time"},
+        after_revision={"type": ["integer", "null"], "minimum": 0},
+    )  # fmt: skip
+    link = _object("unit name level counted", unit=_TEXT, name=_WORDS, level=_WORDS, counted={"type": "boolean"})
+    report_names = {"unit": _TEXT, "form": _WORDS, "period": _WORDS, "line": _WORDS, "entered_by": _MAYBE}
+    return {
+        "Report": {**report, "additionalProperties": False},
+        "SignedReport": {
+            **_object("value headers", value={"type": "string", "contentEncoding": "base64"},
+                      headers={"type": "object", "additionalProperties": {"type": "string"}}),
+            "additionalProperties": False,
+        },
+        "Acknowledged": _object(
+            "id status unit form period line entered_by revision receipt", id=_MAYBE, status=_WORDS, revision=revision,
+            receipt=_MAYBE, **report_names,
+        ),
+        "Result": _object("status", status={"type": "integer"}, report=_ref("Acknowledged"), problem=_ref("Problem")),
+        "Results": _listed("results", "Result", acknowledged={"type": "integer"}, refused={"type": "integer"}),
+        "Receipt": _object(
+            "id outcome said unit form period line revision counted", id=_ID, said=_WORDS, unit_name=_MAYBE,
+            outcome={"type": "string", "enum": sorted(OUTCOMES)}, revision=revision, highest_revision=revision,
+            reason={"type": ["string", "null"]}, field=_MAYBE, detail=_MAYBE, kid=_WORDS, digest=_WORDS,
+            accepted_at={"type": "string", "format": "date-time"}, counted={"type": "array", "items": link},
+            **{**report_names, "unit": _WORDS},
+        ),
+        "Receipts": _listed("receipts", "Receipt", next=_WORDS),
+        "Series": _object(
+            "unit form period line scope entered_by accepted highest_revision", scope=_WORDS, highest_revision=revision,
+            accepted={"type": ["object", "null"]}, **report_names,
+        ),
+        "Form": _object("id version label valid_from valid_to fingerprint", id=_WORDS, version={"type": "integer"},
+                        label=_WORDS, valid_from=_DAY, valid_to={"type": ["string", "null"], "format": "date"},
+                        fingerprint=_WORDS),
+        "Forms": _listed("forms", "Form"),
+        "Unit": _object("code name level kind superior valid_from valid_to", code=_WORDS, name=_WORDS, level=_WORDS,
+                        kind=_WORDS, superior=_MAYBE, valid_from=_DAY,
+                        valid_to={"type": ["string", "null"], "format": "date"}),
+        "Units": _listed("units", "Unit", day=_DAY),
+        "Key": _object("kid unit public_key valid_after valid_until reason", kid=_WORDS, unit=_WORDS,
+                       public_key=_WORDS, valid_after=_WORDS, valid_until=_MAYBE, reason=_MAYBE),
+        "Keys": _listed("keys", "Key"),
+        "Problem": _object(
+            "type title status detail", type=_WORDS, title=_WORDS, status={"type": "integer"}, detail=_WORDS,
+            instance=_WORDS, reason={"type": "string", "enum": [reason.value for reason in Reason]},
+            errors={"type": "array", "items": _object("pointer reason detail", pointer=_WORDS, reason=_WORDS,
+                                                      detail=_WORDS)},
+        ),
+    }  # fmt: skip

@@ -1,0 +1,126 @@
+"""The gateway as a process on a loopback port, put together; `deploy/gateway.py` hands in the read model and starts it.
+
+Ready when it listens and what had been kept before was tried. SIGTERM: no new request, those under way are answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+
+from producers.accounts import FILE as ACCOUNTS_FILE
+from producers.accounts import Accounts
+from producers.audit import FILE as AUDIT_FILE
+from producers.audit import AuditLog
+from producers.gateway.answers import Answers
+from producers.gateway.app import Parts, application
+from producers.gateway.courier import Courier
+from producers.gateway.desk import Desk
+from producers.gateway.door import Door
+from producers.gateway.judgment import Judgment
+from producers.gateway.limits import Limits
+from producers.gateway.questions import Opener, Questions
+from producers.gateway.registry import ActRegistry
+from producers.gateway.store import FILE, Lookup
+from producers.registration import now_ms
+from schemas.metrics import READY
+from schemas.settings import Settings
+
+logger = logging.getLogger("chungsuc.gateway")
+
+_LOOK_EVERY_S = 0.1
+_LAST_REQUESTS_S = 5
+
+
+class Wish:
+    """The wish to stop, while uvicorn's own handlers are not there yet, and again when it has put ours back."""
+
+    def __init__(self) -> None:
+        self.made = False
+
+    def make(self, number: int, frame: FrameType | None) -> None:
+        """Asked by SIGTERM or Ctrl-C."""
+        self.made = True
+
+
+class Service:
+    """Everything behind the port, from the cluster's acts to the courier."""
+
+    def __init__(self, settings: Settings, opener: Opener) -> None:
+        self._accounts = Accounts(settings.data / ACCOUNTS_FILE)
+        self._registry = ActRegistry(settings)
+        self._questions = Questions(opener)
+        self.courier = Courier(settings)
+        self.courier.start()
+        self._registry.start()
+        audit = AuditLog(settings.data / AUDIT_FILE)
+        limits = Limits(settings.gateway_reports_per_s, settings.gateway_burst)
+        door = Door(self._accounts, self._registry, audit, limits)
+        self._lookup = Lookup(settings.data / FILE)
+        judgment = Judgment(self._registry, settings.partitions)
+        desk = Desk(door, self._registry, judgment, self._questions, self.courier, audit)
+        answers = Answers(door, self._registry, self._questions, self._lookup)
+        self.app: Starlette = application(Parts(door, desk, answers, now_ms, self.healthy))
+
+    def healthy(self) -> bool:
+        """Whether reports are taken now."""
+        return self.courier.ready.is_set() and not self.courier.away and self.failure() is None
+
+    def failure(self) -> BaseException | None:
+        """What ended one of the threads: the process must end then."""
+        return self.courier.failure or self._registry.failure
+
+    def close(self) -> None:
+        """Finish what is under way, give everything back."""
+        self.courier.stop()
+        self._registry.stop()
+        self._questions.close()
+        self._lookup.close()
+        self._accounts.close()
+
+
+async def _become_ready(server: uvicorn.Server, service: Service, wish: Wish) -> None:
+    """Say ready once, then watch: a thread that ended ends the process."""
+    while not server.should_exit:
+        if wish.made or service.failure() is not None:
+            server.should_exit = True
+            return
+        if server.started and service.courier.ready.is_set():
+            READY.set(1)
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _serve(settings: Settings, service: Service, wish: Wish) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", settings.gateway_port))
+        listener.listen(512)
+        logger.info("gateway at http://127.0.0.1:%d", listener.getsockname()[1])
+        server = uvicorn.Server(uvicorn.Config(
+            service.app, log_config=None, access_log=False, lifespan="off", server_header=False,
+            timeout_graceful_shutdown=_LAST_REQUESTS_S, h11_max_incomplete_event_size=64 * 1024,
+        ))  # fmt: skip
+        watching = asyncio.create_task(_become_ready(server, service, wish))
+        await server.serve(sockets=[listener])
+        await watching
+
+
+def serve(settings: Settings, opener: Opener) -> None:
+    """Run until SIGTERM. Raises what ended a thread, a ProducerError, or OSError where the port is taken."""
+    wish = Wish()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, wish.make)
+    service = Service(settings, opener)
+    try:
+        asyncio.run(_serve(settings, service, wish))
+        failure = service.failure()
+    finally:
+        service.close()
+    if failure is not None:
+        raise failure
