@@ -122,6 +122,15 @@ class BatchingConsumer(driver.Consumer):  # type: ignore[misc]
             elif found:
                 self._passed_over = True
 
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Not while the group is rebalanced, but for the last time: the next commit says all this one would have.
+
+        A commit that meets the coordinator after it has begun a new generation ends the membership of a healthy worker.
+        """
+        if not self.flow_active and not self.app.should_stop:
+            return False
+        return bool(await super().commit(topics, start_new_transaction))
+
     async def _read_again(self) -> bool:
         """Go on from the committed offsets; what was taken already is known by its offset. Whether that was done."""
         try:

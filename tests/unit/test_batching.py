@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,10 @@ class Consumer(BatchingConsumer):
     should_stop = False
 
     def __init__(self, *fetches: dict[TP, list[Any]]) -> None:
-        self.app = SimpleNamespace(consumer_generation_id=1)
+        self.app = SimpleNamespace(consumer_generation_id=1, should_stop=False, client_only=False)
+        self._commit_fut = None
+        self.loop = asyncio.get_running_loop()
+        self.commits = 0
         self.flow_active = True
         self._buffered_partitions: set[TP] = set()
         self.fetches = list(fetches)
@@ -39,6 +43,10 @@ class Consumer(BatchingConsumer):
         if self.seek_fails:
             raise IllegalStateError("no assignment")
         self.sought.append(self.app.consumer_generation_id)
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        self.commits += 1
+        return True
 
 
 def record(offset: int) -> Any:
@@ -92,3 +100,15 @@ async def test_records_of_a_partition_that_is_not_active_are_read_again() -> Non
     consumer.active = {HERE, THERE}
     assert await taken(consumer.getmany(1.0)) == {THERE: [7]}
     assert len(consumer.sought) == 1
+
+
+async def test_nothing_is_committed_while_the_group_is_rebalanced_but_for_the_last_time() -> None:
+    """A commit of the generation before makes the coordinator end the membership of a healthy worker."""
+    consumer = Consumer()
+    assert await consumer.commit()
+    consumer.flow_active = False
+    assert not await consumer.commit()
+    assert consumer.commits == 1
+    consumer.app.should_stop = True
+    assert await consumer.commit()
+    assert consumer.commits == 2
