@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from deploy.errors import TimedOutError
 from tests.faults.campaign import faults as _faults  # noqa: F401  (fills the register)
 from tests.faults.campaign.following import Observers
 from tests.faults.campaign.history import FILE as HISTORY
@@ -63,27 +64,31 @@ class Segment:
             try:
                 with Observers(observers(here, history)) as watching:
                     self._suffer(here)
-                    self._settle(here)
+                    settled = self._settles(here)
                     watching.end()
             finally:
                 sizes.end()
                 history.close()
             merged(here.histories(), path)
-            judge(here, self.folder, self.result)
+            if settled:
+                judge(here, self.folder, self.result)
         self.result.verdict = DISPROVED if self.result.anomalies else PROVED
         return self.result
 
     def _suffer(self, here: Site) -> None:
         began = time.monotonic()
-        for planned in self.plan or ():
-            if time.monotonic() - began > self.minutes * 60:
-                break
-            self._one(here, planned, began)
+        try:
+            for planned in self.plan or ():
+                if time.monotonic() - began > self.minutes * 60:
+                    break
+                all_ready(here)
+                self._one(here, planned, began)
+        except AssertionError as error:
+            self._note(here, f"parts are not ready again: {error}")
         self.result.load_s = round(time.monotonic() - began, 1)
 
     def _one(self, here: Site, planned: Planned, began: float) -> None:
         fault = FAULTS[planned.fault]
-        all_ready(here)
         moment = time.monotonic() - began
         midst = Midst(here, planned)
         try:
@@ -92,6 +97,9 @@ class Segment:
         except Skipped as skipped:
             self.result.skipped[fault.name] = str(skipped)
             self.tell(f"{fault.name} skipped: {skipped}")
+            return
+        except AssertionError as error:
+            self._note(here, f"{fault.name}: {error}")
             return
         finally:
             midst.end()
@@ -109,14 +117,25 @@ class Segment:
         try:
             here.fresh.within(_RECOVERS_WITHIN_S)
         except AssertionError as error:
-            said = "; ".join(here.running.stack.unready_lines()) or "every part says it is ready"
-            self.result.anomalies.setdefault(_NOT_RECOVERED, []).append(f"{name} ({wound.target}): {error}; {said}")
+            self._note(here, f"{name} ({wound.target}): {error}")
             return -1.0
         return time.monotonic() - wound.at
 
-    def _settle(self, here: Site) -> None:
+    def _note(self, here: Site, what: str) -> None:
+        """Something took longer than it may, whatever happens afterwards."""
+        said = "; ".join(here.running.stack.unready_lines()) or "every part says it is ready"
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.result.anomalies.setdefault(_NOT_RECOVERED, []).append(f"{now} {what}; {said}")
+        self.tell(f"NOT RECOVERED {now} {what}; {said}")
+
+    def _settles(self, here: Site) -> bool:
         began = time.monotonic()
-        here.nodes.end()
-        here.fresh.within(_SETTLES_WITHIN_S)
-        here.running.drained(_SETTLES_WITHIN_S)
+        try:
+            here.nodes.end()
+            here.fresh.within(_SETTLES_WITHIN_S)
+            here.running.drained(_SETTLES_WITHIN_S)
+        except (AssertionError, TimedOutError) as error:
+            self._note(here, f"not settled: {error}")
+            return False
         self.result.settle_s = round(time.monotonic() - began, 1)
+        return True

@@ -134,8 +134,8 @@ def site(folder: Path, base: int, brokers: int, seed: int) -> Iterator[Site]:
     """A site whose totals are fresh; everything ends with the block, and its small disks are given back."""
     here = Site(folder, base, brokers, seed)
     with ExitStack() as stack:
+        stack.callback(_keep_logs, here)
         stack.callback(shutil.rmtree, folder / "kafka", ignore_errors=True)
-        stack.callback(_unmount, here)
         here.mount_disks()
         stack.callback(_stop_brokers, here)
         here.start_brokers()
@@ -147,6 +147,13 @@ def site(folder: Path, base: int, brokers: int, seed: int) -> Iterator[Site]:
         here.start_nodes()
         stack.callback(here.nodes.kill)
         yield here
+
+
+def _keep_logs(here: Site) -> None:
+    """They lie on a small disk; what they say is of use afterwards."""
+    if (here.data / "logs").exists():
+        shutil.copytree(here.data / "logs", here.folder / "logs", dirs_exist_ok=True)
+    _unmount(here)
 
 
 def _unmount(here: Site) -> None:
