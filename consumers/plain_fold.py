@@ -158,7 +158,7 @@ def _own_table(admitted: Admitted) -> Table:
     """The report's rows in the columns of the form in force on the period's last day, by name."""
     form = admitted.form
     table: Table = {}
-    for row in admitted.report.rows:
+    for row in admitted.rows:
         dims = tuple(str(row.get(dimension.name, "")) for dimension in form.dimensions)
         cells: list[int | None] = []
         for measure in form.measures:

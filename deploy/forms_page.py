@@ -12,21 +12,24 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from schemas.catalogue import RELEASED, Catalogue, CodeEntry
+from schemas.catalogue import RELEASED, Catalogue
+from schemas.code_list import CodeEntry
 from schemas.exit import Exit
 from schemas.form import AcrossUnits, Check, CheckLevel, Form, Measure, OverTime
 from schemas.unit import OPEN
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "forms.md"
 WIDTH = 150
-_ACROSS = {AcrossUnits.SUM: "added", AcrossUnits.NONE: "never added"}
-_OVER = {OverTime.SUM: "added", OverTime.LAST: "the last of each unit (stock)", OverTime.NONE: "never added"}
+_ACROSS = {AcrossUnits.SUM: "added", AcrossUnits.NONE: "never"}
+_OVER = {OverTime.SUM: "added", OverTime.LAST: "last", OverTime.NONE: "never"}
 _INTRODUCTION = """\
 What each form (biểu mẫu) asks, as released with this version. Written by `python -m deploy.forms_page` from
 `schemas/released/`; change the form's `.avsc` file, never this page.
 
 How to read it: a *dimension* says what a row is about and takes a code of its list; a *measure* is a whole number.
-*Over units* tells how several units' numbers make their superior's, *over days* how several days make one figure.
+*Over units* tells how several units' numbers make their superior's, *over time* how several periods make one figure:
+added, the last one of each unit (a stock), or never, because the same person or thing would be counted twice. Beside
+the figures a report carries texts in the form's *sections*; they are never added, a superior reads them unit by unit.
 A check that *rejects* keeps the report out; one that *warns* lets it in and is named in its receipt."""
 
 
@@ -34,7 +37,7 @@ def page(catalogue: Catalogue) -> str:
     """The whole page."""
     forms = sorted(catalogue.forms, key=lambda form: (form.id, form.version))
     used = sorted({dimension.code_list for form in forms for dimension in form.dimensions})
-    links = [f"- [{form.label_en}](#{_title(form).replace(' ', '-')}) ({form.label_vi})" for form in forms]
+    links = [line for form in forms for line in _wrapped(f"- [{form.label_en}](#{_anchor(form)}) ({form.label_vi})")]
     parts = ["# Forms", _INTRODUCTION, "\n".join(links)]
     for form in forms:
         parts += _form(form)
@@ -52,25 +55,37 @@ def _form(form: Form) -> Iterator[str]:
             f"- Vietnamese: {form.label_vi}",
             f"- English: {form.label_en}",
             f"- In force: from {form.valid_from}{until}; version {form.version}",
-            f"- Periods: {', '.join(f'{of} (`{of.example}`)' for of in form.periods)}",
+            *_wrapped(f"- Periods: {', '.join(f'{of} (`{of.example}`)' for of in form.periods)}"),
             f"- Rows: at most {form.max_rows} in a report, {form.max_total_rows} in a total",
+            *_wrapped(f"- Texts: {_sections(form)}"),
             *_wrapped(f"- Source: {form.source}"),
         ]
     )
     if form.dimensions:
         rows = [(f"`{d.name}`", d.label_vi, d.label_en, f"[{d.code_list}](#{d.code_list})") for d in form.dimensions]
         yield _table(("dimension", "Vietnamese", "English", "codes"), rows)
+        if form.overlapping:
+            yield "Rows overlap: one person or thing may stand in several, so the rows of a table are never added."
     else:
         yield "No dimension: a report has one row."
     yield _table(
-        ("measure", "Vietnamese", "English", "unit", "over units", "over days", "values"),
+        ("measure", "Vietnamese", "English", "unit", "over units", "over time", "values"),
         [_measure(measure) for measure in form.measures],
     )
     yield "\n".join(line for check in form.checks for line in _check(check)) if form.checks else "No check."
 
 
+def _sections(form: Form) -> str:
+    shown = [f"`{s.name}` {s.label_vi}{' (required)' if s.required else ''}" for s in form.sections]
+    return ", ".join(shown) or "any"
+
+
 def _title(form: Form) -> str:
     return form.id if form.version == 1 else f"{form.id} version {form.version}"
+
+
+def _anchor(form: Form) -> str:
+    return _title(form).replace(" ", "-")
 
 
 def _measure(measure: Measure) -> tuple[str, ...]:
@@ -98,7 +113,11 @@ def _codes(entries: dict[str, CodeEntry]) -> Iterator[str]:
     for entry in entries.values():
         until = "" if entry.valid_to == OPEN else f" to {entry.valid_to}"
         labels = dict.fromkeys((entry.label_vi, entry.label_en))
-        yield from _wrapped(f"- `{entry.code}`: {'; '.join(labels)} (from {entry.valid_from}{until})")
+        more = [f"from {entry.valid_from}{until}"]
+        more += [f"counted as `{entry.counted_as}` after that"] if entry.counted_as else []
+        more += [f"under `{entry.parent}`"] if entry.parent else []
+        more += [entry.source] if entry.source else []
+        yield from _wrapped(f"- `{entry.code}`: {'; '.join(labels)} ({'; '.join(more)})")
 
 
 def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -13,7 +13,6 @@ from deploy.stack import Stack
 from producers.delivery import Summary, deliver
 from producers.history import replay
 from producers.simulator import simulated_day
-from schemas.catalogue import ZONE
 from schemas.form import Form, FormId
 from schemas.unit import UBND, LineName, UnitCode
 
@@ -47,7 +46,7 @@ class Sender:
             self._operator,
             self.catalogue,
             file,
-            self.form(form),
+            self.versions(form),
             until=until,
             line=LineName(line),
             progress=progress,
@@ -73,12 +72,10 @@ class Sender:
         ]
         return deliver(self._settings, self._operator, self.catalogue, sends, progress)
 
-    def form(self, name: str) -> Form:
-        """The version of a form in force today, else its newest. Raises UsageError naming the forms there are."""
-        today = datetime.now(ZONE).date()
-        versions = [form for form in self.catalogue.forms if form.id == name]
-        if not versions:
+    def versions(self, name: str) -> list[Form]:
+        """All versions of a form. Raises UsageError naming the forms there are."""
+        found = [form for form in self.catalogue.forms if form.id == name]
+        if not found:
             known = ", ".join(sorted({form.id for form in self.catalogue.forms}))
             raise UsageError(f"there is no form {name}; there are {known}")
-        in_force = self.catalogue.form_in_force(FormId(name), today)
-        return in_force or max(versions, key=lambda form: form.valid_from)
+        return found

@@ -1,7 +1,7 @@
 """Believable tables for any form, from its annotations: code lists, minima, and its own checks.
 
-What more is known about a form is data (`habits.toml`). Invariant: a table that is returned breaks no check of level
-`reject`; checks of level `warn` hold too but for a slip now and then, as in life.
+What more is known about a form, or about a unit of measure, is data (`habits.toml`). Invariant: a table that is
+returned breaks no check of level `reject` and no minimum; checks of level `warn` hold too but for a slip now and then.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from schemas.row_checks import broken_check
 Table = tuple[dict[str, int | str | None], ...]
 _Row = dict[str, int | str | None]
 
-_LARGEST_UNKNOWN = 30
 _BLANK_SHARE = 0.2
 _SLIP_SHARE = 0.02
+_TEXT_SHARE = 0.1
 _PASSES = 8
 _MOST_ROWS = 3
 _GENERIC: Mapping[str, Any] = {"active": 0.5, "second_row": 0.3}
@@ -53,7 +53,15 @@ class Filler:
         repaired(self.form, rows)
         if random.random() < _SLIP_SHARE:
             _slip(self.form, rows, random)
-        return tuple(rows) if not _broken(self.form, rows, CheckLevel.REJECT) else None
+        return tuple(rows) if _legal(self.form, rows) else None
+
+    def narrative(self, random: Random) -> dict[str, str]:
+        """The texts beside a table: those that the form requires, and another one now and then."""
+        return {
+            section.name: random.choice(_habits()["texts"].get(section.name, ["…"]))
+            for section in self.form.sections
+            if section.required or random.random() < _TEXT_SHARE
+        }
 
     def corrected(self, random: Random, table: Table) -> Table | None:
         """The same table with one number put right; None where that can't be done within the checks."""
@@ -62,7 +70,7 @@ class Filler:
             rows = [dict(row) for row in table]
             rows[0][name] = int(rows[0][name] or 0) + random.randint(1, 6)
             repaired(self.form, rows)
-            if tuple(rows) != table and not _broken(self.form, rows, CheckLevel.REJECT):
+            if tuple(rows) != table and _legal(self.form, rows):
                 return tuple(rows)
         return None
 
@@ -78,13 +86,15 @@ class Filler:
             elif measure.optional and random.random() < _BLANK_SHARE:
                 row[measure.name] = None
             else:
-                row[measure.name] = (measure.minimum or 0) + random.randint(0, _LARGEST_UNKNOWN)
+                units = _habits()["units"]
+                way = units.get(measure.unit, units["other"])
+                row[measure.name] = (measure.minimum or 0) + _number(way, values, random, size)
         return row
 
 
 def filler(form: Form, catalogue: Catalogue, day: date) -> Filler | None:
     """What fills `form` on `day`; None where one of its code lists has no code in force then."""
-    habits = {**_GENERIC, **_habits().get(form.id, {})}
+    habits = {**_GENERIC, **_habits()["forms"].get(form.id, {})}
     codes: list[list[str]] = []
     for dimension in form.dimensions:
         in_force = [
@@ -122,7 +132,17 @@ def _number(way: Mapping[str, Any], values: Mapping[str, int], random: Random, s
     drawn = random.uniform(way["from"], way["to"])
     if "share_of" in way:
         return round(drawn * int(Arithmetic(way["share_of"])(values)))
-    return round(drawn * size)
+    step = int(way.get("step", 1))
+    return round(drawn * size / step) * step
+
+
+def _legal(form: Form, rows: Sequence[_Row]) -> bool:
+    above = all(
+        measure.minimum is None or (cell := row[measure.name]) is None or int(cell) >= measure.minimum
+        for row in rows
+        for measure in form.measures
+    )
+    return above and not _broken(form, rows, CheckLevel.REJECT)
 
 
 def _broken(form: Form, rows: Sequence[_Row], level: CheckLevel) -> bool:

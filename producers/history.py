@@ -74,7 +74,7 @@ def replay(
     operator: SigningKey | None,
     catalogue: Catalogue,
     path: Path,
-    form: Form,
+    forms: Sequence[Form],
     *,
     until: datetime | None = None,
     line: LineName = UBND,
@@ -84,14 +84,17 @@ def replay(
 
     Repeating it, also after it was cut off, changes nothing. Raises a ProducerError.
     """
-    history = read_history(path, form, catalogue.units, until)
+    history = read_history(path, forms, catalogue.units, until)
     summary = deliver(settings, operator, catalogue, [replace(send, line=line) for send in history.sends], progress)
     summary.problems[:0] = history.problems
     return summary
 
 
-def read_history(path: Path, form: Form, units: Units, until: datetime | None = None) -> History:
-    """The sends in a CSV file, plain or .gz, up to and including `until`. Raises HistoryError for no readable file."""
+def read_history(path: Path, forms: Sequence[Form], units: Units, until: datetime | None = None) -> History:
+    """The sends in a CSV file, plain or .gz, up to and including `until`. Raises HistoryError for no readable file.
+
+    `forms` are the versions of one form, at least one: the newest whose columns the file has is the file's.
+    """
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":
@@ -99,7 +102,14 @@ def read_history(path: Path, form: Form, units: Units, until: datetime | None = 
         text = content.decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise HistoryError(f"can't read {path}: {error}") from error
-    return parse_history(text, form, units, until)
+    return parse_history(text, version_of(text, forms), units, until)
+
+
+def version_of(text: str, forms: Sequence[Form]) -> Form:
+    """The newest version of a form all of whose columns the file has; the newest of all where none fits."""
+    names = set(text.partition("\n")[0].strip().split(","))
+    newest_first = sorted(forms, key=lambda form: (form.valid_from, form.version), reverse=True)
+    return next((form for form in newest_first if names.issuperset(form.columns)), newest_first[0])
 
 
 def parse_history(text: str, form: Form, units: Units, until: datetime | None = None) -> History:

@@ -150,8 +150,11 @@ def _sends(
     back_at = _LINE_BACK + unit_random.randrange(60 * _MINUTE)
     random = Random(f"{seed}/{period.text}/{unit}/{fill.form.id}")
     fate = _fate(random, accidents, offline)
+    texts = fill.narrative(Random(f"{seed}/{period.text}/{unit}/{fill.form.id}/texts"))
     for seconds, kind, table in _story(fate, fill, random, size):
-        send = Send(fill.form, unit, period.text, kind, _moment(day, seconds), table, where=f"{unit} {fill.form.id}")
+        said = texts if kind is Kind.REPORT and texts else None
+        issued_at, where = _moment(day, seconds), f"{unit} {fill.form.id}"
+        send = Send(fill.form, unit, period.text, kind, issued_at, table, narrative=said, where=where)
         yield Simulated(send, _moment(day, max(back_at, seconds) if fate is Fate.OFFLINE else seconds), fate)
 
 

@@ -19,8 +19,8 @@ from schemas.period import Period, PeriodError, parse_period
 from schemas.principal import ALL_UNITS, ever_below, may_submit
 from schemas.register import KeyEntry, PrincipalEntry
 from schemas.rejection import Reason, Refused, Rejection
-from schemas.report import REPORT_TYPE, Millis, Report, Scope, Source
-from schemas.row_checks import check_rows
+from schemas.report import REPORT_TYPE, Millis, Report, Row, Scope, Source
+from schemas.row_checks import check_rows, counted_rows
 from schemas.signature import SIGNED_HEADERS, signed_message, verifies
 from schemas.topics import MAX_REPORT_BYTES, partition_of
 from schemas.unit import Unit, UnitCode
@@ -58,9 +58,13 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A report that is counted. `form` is the version in force on the period's last day: the figure's columns."""
+    """A report that is counted. `form` is the version in force on the period's last day: the figure's columns.
+
+    `rows` are the report's under the code lists of that day.
+    """
 
     report: Report
+    rows: Sequence[Row]
     form: Form
     sent_form: Form
     unit: Unit
@@ -150,10 +154,11 @@ class Admission:
                 (f"cấp trên trực tiếp: {superior or 'không có'}", f"the direct superior, {superior or 'none'}"),
             )
         form = self._form_in_force(report, sent_form, period, received)
-        check_rows(report, sent_form, self.catalogue, period.last_day)  # type: ignore[union-attr]
-        receiver = header.unit if has_children or superior is None or header.scope is Scope.SUBTREE else superior
         assert period is not None
-        return Admitted(report, form, sent_form, unit, period, named["kid"].decode(), receiver)
+        check_rows(report, sent_form, self.catalogue, period.last_day)
+        rows = counted_rows(report.rows, sent_form, self.catalogue, period.last_day)
+        receiver = header.unit if has_children or superior is None or header.scope is Scope.SUBTREE else superior
+        return Admitted(report, rows, form, sent_form, unit, period, named["kid"].decode(), receiver)
 
     def _place(self, report: Report, period: Period | None) -> tuple[Unit, UnitCode | None, bool]:
         header = report.header

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from schemas.codec import header_schema
-from schemas.form import Fingerprint, Form, FormError, FormId, read_form
+from schemas.code_list import counted_code, read_codes
+from schemas.form import Fingerprint, Form, FormError, FormId
+from schemas.form_files import read_forms, require_codes
 from schemas.reporters import TREE_COLUMNS, read_units, split_tree
-from schemas.table import TableError, table_day, table_rows
+from schemas.table import TableError, table_rows
 from schemas.unit import UBND, LineName, UnitCode, Units
 
 ANNOUNCEMENT_TYPE = "vn.chungsuc.catalogue.v1"
@@ -41,17 +42,6 @@ class Announcement:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CodeEntry:
-    """One code of a code list during its validity."""
-
-    code: str
-    label_vi: str
-    label_en: str
-    valid_from: date
-    valid_to: date
-
-
 class Catalogue:
     """A catalogue read from its files. `files` maps relative paths to bytes and is the whole of its identity."""
 
@@ -60,16 +50,15 @@ class Catalogue:
         self.epoch = epoch
         self.serial = serial
         self.zone = ZONE
-        self._forms = _read_forms(self.files)
         try:
-            self.codes = _read_codes(self.files)
+            self._forms = read_forms(self.files)
+            self.codes = read_codes(self.files)
+            require_codes(self.files, self.codes)
             self.units = read_units(self.files)
+        except FormError as error:
+            raise CatalogueError(str(error)) from error
         except TableError as error:
             raise CatalogueError(str(error), error.about, error.reason) from error
-        for form in self._forms.values():
-            for dimension in form.dimensions:
-                if dimension.code_list not in self.codes:
-                    raise CatalogueError(f"form {form.id}: no code list {dimension.code_list}")
 
     @classmethod
     def from_folder(cls, *folders: Path, epoch: int = 1, serial: int = 1) -> Catalogue:
@@ -151,7 +140,11 @@ class Catalogue:
     def code_in_force(self, code_list: str, code: str, day: date) -> bool:
         """Whether `code` may be used in a report whose period ends on `day`."""
         entry = self.codes[code_list].get(code)
-        return entry is not None and entry.valid_from <= day <= entry.valid_to
+        return entry is not None and entry.in_force(day)
+
+    def counted_code(self, code_list: str, code: str, day: date) -> str | None:
+        """The code under which `code` is counted in a report whose period ends on `day`; None where it may not be."""
+        return counted_code(self.codes[code_list], code, day)
 
 
 def refusal(old: Catalogue, new: Catalogue, until: date) -> str | None:
@@ -162,7 +155,7 @@ def refusal(old: Catalogue, new: Catalogue, until: date) -> str | None:
     """
     for form in old.forms:
         for day in sorted({form.valid_from, *(f.valid_from for f in new.forms if f.id == form.id)}):
-            if day <= until and old.form_in_force(form.id, day) != new.form_in_force(form.id, day):
+            if day <= until and _counted_by(old, form.id, day) != _counted_by(new, form.id, day):
                 return f"form {form.id} would change for reports from {day} on, which may have been counted"
     for unit in old.units:
         if unit.valid_from <= until:
@@ -176,6 +169,11 @@ def refusal(old: Catalogue, new: Catalogue, until: date) -> str | None:
             if _days_with_children(old.units, line, code, until) != _days_with_children(new.units, line, code, until):
                 return f"unit {code} would get its first unit below, or lose its last, on days up to {until}"
     return None
+
+
+def _counted_by(catalogue: Catalogue, form_id: FormId, day: date) -> tuple[object, ...]:
+    form = catalogue.form_in_force(form_id, day)
+    return () if form is None else form.substance
 
 
 def _clipped_superiors(units: Units, line: LineName, code: UnitCode, until: date) -> list[tuple[date, date, UnitCode]]:
@@ -198,38 +196,6 @@ def _days_with_children(units: Units, line: LineName, code: UnitCode, until: dat
         else:
             runs.append((first, last))
     return runs
-
-
-def _read_forms(files: Mapping[str, bytes]) -> dict[Fingerprint, Form]:
-    forms: dict[Fingerprint, Form] = {}
-    for name, content in files.items():
-        if name.startswith("forms/"):
-            try:
-                form = read_form(content.decode(), header_schema())
-            except (FormError, ValueError, LookupError, TypeError, AttributeError) as error:
-                raise CatalogueError(f"{name}: not a form: {error}") from error
-            if form.fingerprint in forms:
-                raise CatalogueError(f"{name}: same fingerprint as {forms[form.fingerprint].id}")
-            forms[form.fingerprint] = form
-    return forms
-
-
-def _read_codes(files: Mapping[str, bytes]) -> dict[str, dict[str, CodeEntry]]:
-    lists: dict[str, dict[str, CodeEntry]] = {}
-    for name, content in files.items():
-        if name.startswith("codes/"):
-            rows = table_rows(name, content, ("code", "label_vi", "label_en", "valid_from", "valid_to"))
-            lists[PurePosixPath(name).stem] = {
-                row["code"]: CodeEntry(
-                    row["code"],
-                    row["label_vi"],
-                    row["label_en"],
-                    table_day(row, "valid_from", where),
-                    table_day(row, "valid_to", where),
-                )
-                for where, row in rows
-            }
-    return lists
 
 
 def _in_tree(error: TableError, text: str, name: str) -> str:

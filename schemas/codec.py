@@ -18,7 +18,8 @@ import fastavro
 
 from schemas.act import Act, ActBody, AttesterRegistered, CatalogueReleased, KeyRegistered, KeyRevoked, PrincipalBound
 from schemas.figure import Figure, FigureKind, ScopeCode, Slot, State
-from schemas.form import Fingerprint, Form, FormId, fingerprint_of
+from schemas.form import Fingerprint, Form, FormId
+from schemas.form_reader import fingerprint_of
 from schemas.period import PeriodText
 from schemas.precedence import Outcome
 from schemas.principal import Binding, PrincipalName, Role

@@ -1,4 +1,4 @@
-"""What admission asks of a report's table: rows by kind, codes, ranges, and the form's own checks."""
+"""What admission asks of a report's table: rows by kind, codes, ranges, texts, and the form's own checks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import date
 
 from schemas.catalogue import Catalogue
-from schemas.form import LARGEST, LARGEST_CLAIM, Check, CheckLevel, Form, Measure
+from schemas.form import LARGEST, LARGEST_CLAIM, AcrossUnits, Check, CheckLevel, Form, Measure
 from schemas.rejection import Reason, Refused
-from schemas.report import Kind, Report, Row, Scope
+from schemas.report import Cell, Kind, Report, Row, Scope
 
 
 def check_rows(report: Report, form: Form, catalogue: Catalogue, last_day: date) -> None:
@@ -33,6 +33,7 @@ def check_rows(report: Report, form: Form, catalogue: Catalogue, last_day: date)
         )
     _check_dimensions(rows, form, catalogue, last_day)
     _check_values(rows, form, report.header.scope)
+    _check_narrative(report, form)
     for check in form.checks:
         if check.level is CheckLevel.REJECT and (broken := broken_check(check, form, rows)):
             raise Refused(
@@ -60,7 +61,7 @@ def _check_dimensions(rows: Sequence[Row], form: Form, catalogue: Catalogue, las
     for row in rows:
         for dimension in form.dimensions:
             code = str(row[dimension.name])
-            if not catalogue.code_in_force(dimension.code_list, code, last_day):
+            if catalogue.counted_code(dimension.code_list, code, last_day) is None:
                 raise Refused(
                     Reason.UNKNOWN_CODE,
                     dimension.name,
@@ -70,6 +71,66 @@ def _check_dimensions(rows: Sequence[Row], form: Form, catalogue: Catalogue, las
                         f"a code of {dimension.code_list} in force on {last_day}",
                     ),
                 )
+
+
+def counted_rows(rows: Sequence[Row], form: Form, catalogue: Catalogue, last_day: date) -> Sequence[Row]:
+    """The rows under the codes of the lists in force on `last_day`, for rows that `check_rows` let pass.
+
+    A unit with an old list comes in with codes that have ended: each counts as the code that took its place, and rows
+    that fall together are added. Where they can't be (distinct persons, overlapping groups) the report is refused.
+    """
+    lists = [(dimension.name, dimension.code_list) for dimension in form.dimensions]
+    if all(catalogue.code_in_force(listed, str(row[name]), last_day) for row in rows for name, listed in lists):
+        return rows
+    counted: dict[tuple[str | None, ...], dict[str, Cell]] = {}
+    for row in rows:
+        codes = {name: catalogue.counted_code(listed, str(row[name]), last_day) for name, listed in lists}
+        here = counted.setdefault(tuple(codes.values()), {})
+        if here:
+            _require_addable(form, codes)
+            for measure in form.measures:
+                both = [int(cell) for cell in (here[measure.name], row[measure.name]) if cell is not None]
+                here[measure.name] = sum(both) if both else None
+        else:
+            here.update({**row, **codes})
+    return list(counted.values())
+
+
+def _require_addable(form: Form, codes: dict[str, str | None]) -> None:
+    if form.overlapping or any(measure.across_units is AcrossUnits.NONE for measure in form.measures):
+        raise Refused(
+            Reason.UNKNOWN_CODE,
+            ", ".join(codes),
+            "/".join(str(code) for code in codes.values()),
+            (
+                "mã của danh mục mới: hai dòng cũ thành một mà số liệu không cộng được",
+                "codes of the new list: two old rows became one, and their numbers don't add up",
+            ),
+        )
+
+
+def _check_narrative(report: Report, form: Form) -> None:
+    """A form that names its sections takes no others; those it requires are there whenever there are figures."""
+    if not form.sections:
+        return
+    texts = report.narrative or {}
+    sections = {section.name: section for section in form.sections}
+    for name in sorted(texts):
+        if name not in sections:
+            known = ", ".join(sections)
+            raise Refused(Reason.UNKNOWN_CODE, "narrative", name, (f"một trong {known}", f"one of {known}"))
+    for section in form.sections:
+        text = texts.get(section.name, "")
+        field = f"narrative.{section.name}"
+        if section.required and report.header.kind is Kind.REPORT and not text.strip():
+            raise Refused(Reason.VALUE_MISSING, field, "none", (f"phần “{section.label_vi}”", section.label_en))
+        if len(text) > section.max_letters:
+            raise Refused(
+                Reason.VALUE_RANGE,
+                field,
+                f"{len(text)}",
+                (f"nhiều nhất {section.max_letters} chữ cái", f"at most {section.max_letters} letters"),
+            )
 
 
 def _check_values(rows: Sequence[Row], form: Form, scope: Scope) -> None:

@@ -53,7 +53,7 @@ _SHOWN_LETTERS = 200
 def figure_of(admitted: Admitted, catalogue: Catalogue, epoch: int, received: Received) -> Figure:
     """The contribution that an admitted report makes, in the columns of the form version in force."""
     report, header, form = admitted.report, admitted.report.header, admitted.form
-    values, given, dims = pack_table(form, [dict(row) for row in report.rows])
+    values, given, dims = pack_table(form, [dict(row) for row in admitted.rows])
     return Figure(
         kind=FigureKind.OWN,
         state=_STATES[header.kind],

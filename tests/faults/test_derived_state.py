@@ -15,7 +15,7 @@ from deploy.sending import Sender
 from producers.outbox import FILE as OUTBOX
 from tests.faults.conftest import Note
 from tests.faults.harness import Running, metric, stack_on
-from tests.faults.load import PROVINCE, SEED, Days, assert_answers
+from tests.faults.load import FORMS, PROVINCE, SEED, Days, assert_answers
 from tests.faults.recovery import assert_rebuilt, assert_refused
 from tests.support.waiting import eventually
 
@@ -73,11 +73,11 @@ def test_read_model_deleted_while_it_runs_is_made_anew(running: Running, note: N
 
 
 def test_outbox_deleted_and_history_sent_again_changes_no_figure(running: Running) -> None:
-    Sender(running.stack).simulate(PROVINCE, [DAY], SEED)
+    Sender(running.stack).simulate(PROVINCE, [DAY], SEED, forms=FORMS)
     running.drained()
     for path in running.data.glob(f"{OUTBOX}*"):
         path.unlink()
-    summary = Sender(running.stack).simulate(PROVINCE, [DAY], SEED)
+    summary = Sender(running.stack).simulate(PROVINCE, [DAY], SEED, forms=FORMS)
     assert not summary.problems
     assert summary.new == 0
     running.settled_and_verified()

@@ -14,7 +14,7 @@ from schemas.log import TopicReader
 from schemas.topics import FIGURES, partition_of
 from tests.faults.broken_log import cut, grow
 from tests.faults.harness import Running
-from tests.faults.load import PROVINCE, SEED
+from tests.faults.load import FORMS, PROVINCE, SEED
 from tests.faults.recovery import assert_rebuilt, assert_refused
 
 BASE = 22500
@@ -29,7 +29,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(tmp_path_factory.mktemp("log"), BASE)
     try:
         running.up()
-        Sender(running.stack).simulate(PROVINCE, [DAY], SEED)
+        Sender(running.stack).simulate(PROVINCE, [DAY], SEED, forms=FORMS)
         yield running
     finally:
         running.down()

@@ -13,7 +13,7 @@ from deploy.sending import Sender
 from tests.faults.backlog import send_backlog
 from tests.faults.conftest import Note
 from tests.faults.harness import Running, peak_mb
-from tests.faults.load import PROVINCE, SEED
+from tests.faults.load import FORMS, PROVINCE, SEED
 
 BASE = 22600
 SESSION_S = 6.0
@@ -30,7 +30,7 @@ def test_restore_longer_than_the_session_timeout_ends_with_the_partitions_owned_
     running = Running(tmp_path, BASE, environment={"CHUNGSUC_SESSION_TIMEOUT_S": str(SESSION_S)})
     try:
         running.up()
-        Sender(running.stack).simulate(PROVINCE, [date(2021, 4, 5)], SEED)
+        Sender(running.stack).simulate(PROVINCE, [date(2021, 4, 5)], SEED, forms=FORMS)
         running.drained()
         running.down()
         shutil.rmtree(running.data / "checkpoints")

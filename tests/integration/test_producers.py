@@ -369,9 +369,9 @@ def test_thousand_keys_are_registered_in_one_go(settings: Settings) -> None:
 
 def test_week_of_tam_duong_replays_with_the_file_uploaded_twice_as_one_revision(settings: Settings) -> None:
     path = DEMO / "vaccination-daily.csv"
-    first = replay(settings, OPERATOR, CATALOGUE, path, form("vaccination-daily"))
+    first = replay(settings, OPERATOR, CATALOGUE, path, [form("vaccination-daily")])
     assert (first.problems, first.new) == ([], first.sends)
-    assert replay(settings, OPERATOR, CATALOGUE, path, form("vaccination-daily")).new == 0
+    assert replay(settings, OPERATOR, CATALOGUE, path, [form("vaccination-daily")]).new == 0
     decided = decide(settings)
     assert all(isinstance(one, Admitted) for one in decided)
     then_sin = [one.report.header for one in decided if isinstance(one, Admitted) and one.unit.code == "03394"]
@@ -386,7 +386,7 @@ def test_unknown_unit_of_a_history_ends_in_rejected(settings: Settings, tmp_path
         "2021-12-13T15:00:00,99999,2021-12-13,report,1,0,0,0\n2021-12-13T15:00:00,03390,2021-12-13,report,x,0,0,0\n"
         "2021-12-13T15:00:00,03394,2021-12-13,report,1,0,0,0\n"
     )
-    summary = replay(settings, OPERATOR, CATALOGUE, path, form("covid-doses"))
+    summary = replay(settings, OPERATOR, CATALOGUE, path, [form("covid-doses")])
     assert [problem.where for problem in summary.problems] == ["line 2", "line 3"]
     reasons = {one.reason for one in decide(settings) if isinstance(one, Rejection)}
     assert (summary.acked, reasons) == (2, {Reason.UNKNOWN_UNIT})

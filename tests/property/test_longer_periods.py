@@ -146,7 +146,7 @@ def test_a_form_may_take_months_and_quarters_and_no_sum_counts_a_day_twice(tmp_p
 
 @pytest.mark.parametrize("periods", [[], "week", ["fortnight"], None, [1]])
 def test_a_form_with_periods_that_are_none_is_refused_by_name(periods: object) -> None:
-    with pytest.raises(CatalogueError, match=r"forms/odd\.avsc: .*period"):
+    with pytest.raises(CatalogueError, match=r"forms/odd\.avsc line 1: .*period"):
         Catalogue(SIGNED.files | with_periods("odd", periods))
 
 

@@ -41,7 +41,7 @@ def sample(form: Form, *, blank: bool) -> Report:
 
 
 def _faults(written: Form, read: Form) -> Iterator[str]:
-    if written.dimensions != read.dimensions:
+    if [(d.name, d.code_list) for d in written.dimensions] != [(d.name, d.code_list) for d in read.dimensions]:
         yield "other dimensions: rows would not meet"
     known = {measure.name: measure for measure in read.measures}
     for measure in written.measures:
@@ -61,5 +61,6 @@ def _faults(written: Form, read: Form) -> Iterator[str]:
         shared = {name: cell for name, cell in report.rows[0].items() if name in found["rows"][0]}
         if {name: found["rows"][0][name] for name in shared} != shared:
             yield "values change"
-        if any(cell is not None for name, cell in found["rows"][0].items() if name not in shared):
-            yield "what was not written is not blank"
+        for measure in read.measures:
+            if measure.name not in shared and found["rows"][0][measure.name] != (None if measure.optional else 0):
+                yield f"{measure.name} was not written and is neither 0 nor blank"

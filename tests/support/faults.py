@@ -31,7 +31,7 @@ def change(**fields: object) -> Callable[[Draft], None]:
 
 # Each breaks its own rule and no other. `value_missing` and `internal_error` can't be reached by a record's bytes.
 FAULTS: dict[Reason, Callable[[Draft], None]] = {
-    Reason.TOO_LARGE: change(narrative={"note": "a" * MIB}),
+    Reason.TOO_LARGE: change(narrative={"notes": "a" * MIB}),
     Reason.NOT_DECODABLE: change(marker=b"\xc3\x02"),
     Reason.UNKNOWN_FORM: change(fingerprint=b"8 bytes!"),
     Reason.HEADER_INVALID: change(event_type="vn.chungsuc.report.v2"),

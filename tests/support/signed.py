@@ -197,10 +197,10 @@ def _flipped(content: bytes) -> bytes:
 
 def padded_to(draft: Draft, size: int) -> Draft:
     """The draft with a narrative that makes its value exactly `size` bytes."""
-    draft.narrative = {"note": ""}
+    draft.narrative = {"notes": ""}
     for _ in range(3):  # the length of a text is itself written in one to three bytes
         missing = size - len(draft.value())
-        draft.narrative = {"note": "a" * (len(draft.narrative["note"]) + missing)}
+        draft.narrative = {"notes": "a" * (len(draft.narrative["notes"]) + missing)}
     assert len(draft.value()) == size
     return draft
 
@@ -246,8 +246,10 @@ def admission() -> Admission:
 ADMISSION = admission()
 
 
-def decided(draft: Draft) -> Admitted | Rejection:
-    return ADMISSION.decide(draft.received())
+def decided(draft: Draft, catalogue: Catalogue | None = None) -> Admitted | Rejection:
+    """What becomes of a draft, under another catalogue where one is given."""
+    judge = ADMISSION if catalogue is None else Admission(catalogue, registers())
+    return judge.decide(draft.received())
 
 
 def rejection(draft: Draft) -> Rejection:

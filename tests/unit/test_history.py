@@ -176,11 +176,11 @@ def test_unreadable_file_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes("Tả Lèng".encode("utf-16"))
     for name in ("absent.csv", "bad.csv.gz", "latin.csv"):
         with pytest.raises(HistoryError, match=f"can't read .*{name}"):
-            read_history(tmp_path / name, form("testing-daily"), CATALOGUE.units)
+            read_history(tmp_path / name, [form("testing-daily")], CATALOGUE.units)
 
 
 def test_real_history_is_read_whole() -> None:
-    found = read_history(MALAYSIA / "history.csv.gz", form("covid-doses"), CATALOGUE.units)
+    found = read_history(MALAYSIA / "history.csv.gz", [form("covid-doses")], CATALOGUE.units)
     assert (len(found.sends), found.problems) == (72_868, [])
     assert sum(send.kind is Kind.WITHDRAWAL for send in found.sends) == 64
     assert gzip.decompress((MALAYSIA / "history.csv.gz").read_bytes()).count(b"\n") == 72_869
@@ -189,7 +189,7 @@ def test_real_history_is_read_whole() -> None:
 @pytest.mark.parametrize("name", ["vaccination-daily", "testing-daily", "support-payout"])
 def test_week_of_tam_duong_is_read_whole(name: str) -> None:
     path = DEMO / f"{name}.csv"
-    found = read_history(path, form(name), CATALOGUE.units)
+    found = read_history(path, [form(name)], CATALOGUE.units)
     with path.open(encoding="utf-8", newline="") as lines:
         sends = {(row["published_at"], row["unit"], row["period"], row["sent_by"]) for row in csv.DictReader(lines)}
     assert (len(found.sends), found.problems) == (len(sends), [])

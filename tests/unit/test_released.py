@@ -334,7 +334,8 @@ def test_notice_of_the_source_is_kept() -> None:
 @pytest.mark.parametrize("path", CODE_FILES, ids=lambda path: path.stem)
 def test_code_list_labels_every_code_in_both_languages(path: Path) -> None:
     rows = rows_of(path)
-    assert list(rows[0]) == ["code", "label_vi", "label_en", "valid_from", "valid_to"]
+    assert list(rows[0])[:5] == ["code", "label_vi", "label_en", "valid_from", "valid_to"]
+    assert set(list(rows[0])[5:]) <= {"source", "counted_as", "parent"}
     for row in rows:
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", row["code"]), row
         assert row["label_vi"], row
@@ -358,20 +359,15 @@ def test_scenario_uses_only_codes_in_force(form_id: str) -> None:
 # Forms
 
 
-def test_the_four_forms_are_released() -> None:
-    found = {path.stem for path in (RELEASED / "forms").iterdir()}
-    assert found == {*SCENARIO, "covid-doses"}
-
-
 @pytest.mark.parametrize("path", FORM_FILES, ids=lambda path: path.stem)
 def test_form_states_what_it_is(path: Path) -> None:
     schema = form_of(path)
     form = schema["form"]
-    assert path.stem == form["id"]
+    assert path.stem == (form["id"] if form["version"] == 1 else f"{form['id']}-{form['version']}")
     assert schema["namespace"] == "vn.chungsuc.form." + form["id"].replace("-", "_")
     assert schema["name"] == "Report"
-    assert form["version"] == 1
-    assert form["valid_from"] == ("2020-12-01" if form["id"] == "covid-doses" else "2021-01-01")
+    assert form["version"] >= 1
+    assert date(2020, 12, 1) <= date.fromisoformat(form["valid_from"]) <= date(2022, 1, 7)
     assert form["label_vi"]
     assert form["label_en"]
     assert form["source"]
@@ -410,6 +406,40 @@ def test_limits_leave_room_for_every_tuple_of_codes(path: Path) -> None:
     assert 0 < schema["form"]["max_rows"] <= schema["form"]["max_total_rows"]
     # Rollup stops, rather than truncates, when a total outgrows its form: no tuple of valid codes may cause that.
     assert tuples <= schema["form"]["max_total_rows"]
+
+
+IDENTITY = re.compile(
+    r"(^|_)(name|surname|phone|tel|email|address|birth|dob|cccd|cmnd|passport|identity|insurance_no|gps|ip)(_|$)"
+    r"|họ (và )?tên|số điện thoại|ngày sinh|năm sinh|căn cước|chứng minh nhân dân|địa chỉ|hộ chiếu|số nhà",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("path", FORM_FILES, ids=lambda path: path.stem)
+def test_no_row_of_a_form_can_hold_a_persons_data(path: Path) -> None:
+    """A row is codes of closed lists and whole numbers; no column asks who somebody is (design decision 20)."""
+    for field in row_fields(form_of(path)):
+        if field["type"] == "string":
+            assert (RELEASED / "codes" / f"{field['dimension']}.csv").is_file(), field
+        else:
+            assert field["type"] in ("long", ["null", "long"]), field
+        assert not IDENTITY.search(field["name"]), field
+        assert not IDENTITY.search(field["label_vi"]), field
+
+
+def test_planted_identity_columns_are_seen() -> None:
+    assert IDENTITY.search("full_name")
+    assert IDENTITY.search("Họ và tên người được hỗ trợ")
+    assert IDENTITY.search("phone")
+    assert not IDENTITY.search("Số hộ nghèo")
+
+
+@pytest.mark.parametrize("path", FORM_FILES, ids=lambda path: path.stem)
+def test_texts_of_a_form_are_sections_in_both_languages(path: Path) -> None:
+    sections = form_of(path)["fields"][1].get("sections", [])
+    assert len({section["name"] for section in sections}) == len(sections)
+    if path.stem not in ("covid-doses", "stock-count"):
+        assert [s["name"] for s in sections] == ["results", "difficulties", "causes", "proposals", "notes"]
 
 
 def test_only_covid_doses_may_fall_below_zero() -> None:
