@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 
 from producers.errors import Problem
 from producers.keys import NodeKey
@@ -173,16 +172,10 @@ def _signed(send: Send, report: Report, signer: NodeKey) -> SignedRecord:
         value=encode_report(send.form, report),
         event_type=REPORT_TYPE,
         event_id=report.event_id,
-        time=_time_text(report.header.issued_at),
+        time=iso_time(report.header.issued_at),
         traceparent=send.traceparent,
         request_id=send.request_id,
     )
-
-
-@lru_cache(maxsize=4096)
-def _time_text(issued_at: Millis) -> str:
-    """Many units issue at one time, and formatting it costs as much as the signature."""
-    return iso_time(issued_at)
 
 
 def _refused(send: Send, message: str) -> Put:

@@ -9,6 +9,7 @@ import sqlite3
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from producers.errors import OutboxError
@@ -86,16 +87,35 @@ def unusable(path: Path, error: sqlite3.DatabaseError) -> OutboxError:
 
 def pack_headers(headers: Sequence[Header]) -> bytes:
     """Headers as one blob, in order, so that a record that is sent again is the same bytes."""
-    parts = [part for name, value in headers for part in (name.encode(), value)]
-    return struct.pack(f"<H{len(parts)}I", len(parts), *map(len, parts)) + b"".join(parts)
+    parts = [part for name, value in headers for part in (_encoded(name), value)]
+    return _lengths(len(parts)).pack(len(parts), *map(len, parts)) + b"".join(parts)
 
 
 def unpack_headers(blob: bytes) -> list[Header]:
     """What `pack_headers` packed."""
     (count,) = _COUNT.unpack_from(blob)
-    at = _COUNT.size + 4 * count
-    parts: list[bytes] = []
-    for length in struct.unpack_from(f"<{count}I", blob, _COUNT.size):
-        parts.append(blob[at : at + length])
-        at += length
-    return [(name.decode(), value) for name, value in zip(parts[::2], parts[1::2], strict=True)]
+    lengths = _lengths(count)
+    at = lengths.size
+    pairs = iter(lengths.unpack_from(blob)[1:])
+    headers: list[Header] = []
+    for name_length, length in zip(pairs, pairs, strict=True):
+        value_at = at + name_length
+        name, at = blob[at:value_at], value_at + length
+        headers.append((_decoded(name), blob[value_at:at]))
+    return headers
+
+
+@lru_cache(maxsize=64)
+def _lengths(count: int) -> struct.Struct:
+    """How many parts, and the length of each."""
+    return struct.Struct(f"<H{count}I")
+
+
+@lru_cache(maxsize=256)
+def _encoded(name: str) -> bytes:
+    return name.encode()
+
+
+@lru_cache(maxsize=256)
+def _decoded(name: bytes) -> str:
+    return name.decode()

@@ -11,11 +11,12 @@ import fcntl
 import os
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from producers.errors import Problem, PublishError
 from producers.outbox import Outbox, Waiting
@@ -23,12 +24,14 @@ from producers.registration import now_ms
 from schemas.failpoint import failpoint
 from schemas.report import Offset, Source
 from schemas.settings import Settings
-from schemas.topics import HEADER_ROOM_BYTES, MAX_REPORT_BYTES, REPORTS
+from schemas.topics import HEADER_ROOM_BYTES, MAX_REPORT_BYTES, REPORTS, partition_of
 
 _READ_AT_ONCE = 2000
 _MARK_AT_ONCE = 2000
 _BATCH_BYTES = 256 * 1024
 """Well below the largest record, so that a batch of several is never refused for its size."""
+_LINGER_MS = 30
+"""Each batch costs the broker a flush to disk, so few large ones; `finish` waits for none of it."""
 _SIZE = (MessageSizeTooLargeError, RecordListTooLargeError)
 """What no retry mends."""
 
@@ -60,6 +63,7 @@ class Publisher:
         self._rounds = rounds
         self._progress = progress
         self._producer: KafkaProducer | None = None
+        self._partitions: int | None = None
         self._flying: deque[tuple[Waiting, Any]] = deque()
         self._acknowledged: list[tuple[int, Source]] = []
         self._last_id = 0
@@ -144,6 +148,9 @@ class Publisher:
         self._failure, self._last_id = None, 0
 
     def _land_all(self) -> None:
+        if self._producer is not None and self._flying:
+            with suppress(KafkaTimeoutError):  # each send tells below what became of it
+                self._producer.flush(self._timeout_s + 5)
         self._land(len(self._flying))
         self._mark()
 
@@ -152,13 +159,21 @@ class Publisher:
         try:
             # An idempotent producer whose first connection fails raises here too, hence no producer yet.
             self._producer = self._producer or self._connected()
-            future = self._producer.send(self._topic, record.value, key=record.key, headers=list(record.headers))
+            future = self._producer.send(
+                self._topic, record.value, record.key, list(record.headers), self._partition_of(record.key)
+            )
         except _SIZE as error:
             self._refuse(row, str(error))
         except KafkaError as error:
             self._failed(error)
         else:
             self._flying.append((row, future))
+
+    def _partition_of(self, key: bytes | None) -> int | None:
+        """kafka-python's own choice, which it would compute anew in Python for each record of a unit."""
+        if self._partitions is None and self._producer is not None:
+            self._partitions = len(self._producer.partitions_for(self._topic))
+        return None if key is None or self._partitions is None else partition_of(key, self._partitions)
 
     def _land(self, count: int) -> None:
         """Wait for the oldest `count` sends."""
@@ -211,7 +226,7 @@ class Publisher:
             client_id="chungsuc-publisher",
             enable_idempotence=True,
             acks="all",
-            linger_ms=5,
+            linger_ms=_LINGER_MS,
             batch_size=_BATCH_BYTES,
             max_request_size=MAX_REPORT_BYTES + HEADER_ROOM_BYTES,
             delivery_timeout_ms=timeout_ms,

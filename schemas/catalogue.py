@@ -59,6 +59,9 @@ class Catalogue:
             raise CatalogueError(str(error)) from error
         except TableError as error:
             raise CatalogueError(str(error), error.about, error.reason) from error
+        self._versions: dict[FormId, list[Form]] = {}
+        for form in self._forms.values():
+            self._versions.setdefault(form.id, []).append(form)
 
     @classmethod
     def from_folder(cls, *folders: Path, epoch: int = 1, serial: int = 1) -> Catalogue:
@@ -134,7 +137,7 @@ class Catalogue:
 
     def form_in_force(self, form_id: FormId, day: date) -> Form | None:
         """The version of a form in force on `day`: the newest whose validity holds it."""
-        found = [f for f in self._forms.values() if f.id == form_id and f.valid_from <= day <= f.valid_to]
+        found = [f for f in self._versions.get(form_id, ()) if f.valid_from <= day <= f.valid_to]
         return max(found, key=lambda f: (f.valid_from, f.version), default=None)
 
     def code_in_force(self, code_list: str, code: str, day: date) -> bool:

@@ -71,11 +71,8 @@ class SignedRecord:
 
 def signed_message(key: bytes | None, value: bytes, bound: Sequence[bytes]) -> bytes:
     """The bytes a signature covers. `bound`: ce_id, ce_source, ce_type, ce_time, kid in this order."""
-    parts = [_PREFIX]
-    for part in (key or b"", *bound, value):
-        parts.append(_LENGTH.pack(len(part)))
-        parts.append(part)
-    return b"".join(parts)
+    length = _LENGTH.pack
+    return _PREFIX + b"".join([length(len(part)) + part for part in (key or b"", *bound, value)])
 
 
 def sign(

@@ -53,7 +53,7 @@ _SHOWN_LETTERS = 200
 def figure_of(admitted: Admitted, catalogue: Catalogue, epoch: int, received: Received) -> Figure:
     """The contribution that an admitted report makes, in the columns of the form version in force."""
     report, header, form = admitted.report, admitted.report.header, admitted.form
-    values, given, dims = pack_table(form, [dict(row) for row in admitted.rows])
+    values, given, dims = pack_table(form, admitted.rows)
     return Figure(
         kind=FigureKind.OWN,
         state=_STATES[header.kind],
@@ -150,7 +150,15 @@ class Ingest:
                 log.info("reading control records of partition %s from %s to %s", partition, known.seen_to, committed)
                 await asyncio.to_thread(self._scan, partition, known, committed)
             self._announcements[partition] = known
+            await asyncio.to_thread(self._acts.refresh)
+            await asyncio.to_thread(self._prepare, known, known.seen_to)
         READY.set(1)
+
+    def _prepare(self, known: Announcements, offset: int) -> None:
+        """Read the catalogue in force at an offset now, and not while the first report waits for it."""
+        in_force = known.in_force_at(offset)
+        if in_force is not None:
+            self._admission(in_force)
 
     def _scan(self, partition: int, known: Announcements, upto: int) -> None:
         with TopicReader(self._settings.bootstrap, self.topic, {partition: known.seen_to}, [partition]) as reader:
@@ -213,6 +221,7 @@ class Ingest:
         if control is not None:
             self._announcements[partition].add(record.offset, control)
             CONTROLS.inc()
+            self._prepare(self._announcements[partition], record.offset + 1)
             return None
         if source in self._quarantined:
             return None

@@ -100,7 +100,7 @@ class Process:
         BATCH_SECONDS.observe(applied.seconds)
         for (topic, partition), following in applied.stored.items():
             STORED.labels(topic, str(partition)).set(following)
-        if "acts" in applied.records:
+        if applied.released:
             self._catalogue = writer.store.catalogue()
         if ready:  # what lay in the log before the start says nothing about how fast figures travel
             for total in applied.fresh:

@@ -1,13 +1,14 @@
-"""Figures from their bytes, a batch at a time: the fixed numbers by numpy, the rest by slices and memos.
+"""Figures and receipts from their bytes, a batch at a time: fixed numbers at once, the rest by slices and memos.
 
-The same bytes as `schemas.codec.decode_figure` reads (the oracle of the tests), about ten times faster: the numbers of
-all records are one structured array, and form, line, period, unit, key and dimensions repeat so often that a dictionary
-knows them. Anything that is not exactly one figure raises NotDecodable, as there.
+The same bytes as `schemas.codec.decode_figure` and `decode_receipts` read (the oracle of the tests), several times
+faster: the numbers of all figures are one structured array, and form, line, period, unit, key and dimensions repeat so
+often that a dictionary knows them. Anything that is not exactly a figure, or receipts, raises NotDecodable, as there.
 """
 
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -15,11 +16,16 @@ import numpy as np
 
 from schemas.codec import MARKER, PREFIX_BYTES, NotDecodable, record_schema
 from schemas.figure import HEAD
+from schemas.precedence import Outcome
 
 TAIL: Final = PREFIX_BYTES + HEAD.itemsize
 """Where the page's identity begins."""
 
 _MEMO_LIMIT = 100_000
+_RECEIPT_HEAD = struct.Struct("<5q32siB")
+"""`schemas.receipt.HEAD` for one receipt."""
+_OUTCOMES = [outcome.value for outcome in Outcome]
+"""Their order is the wire's."""
 
 
 class Head(NamedTuple):
@@ -74,31 +80,102 @@ class Decoded(NamedTuple):
     dims: str
 
 
-class FigureDecoder:
+class ReceiptRow(NamedTuple):
+    """One receipt as it is stored, in the order of the table's columns."""
+
+    source_partition: int
+    source_offset: int
+    unit: str
+    line: str
+    form: str
+    period: str
+    entered_by: str
+    revision: int
+    kid: str
+    digest: bytes
+    outcome: str
+    reason: str
+    field: str
+    detail: str
+    highest_revision: int
+    accepted_at: int
+    figures_offset: int
+
+
+class Decoder:
     """Decodes batches; its memos live as long as it does and are bounded."""
 
     def __init__(self) -> None:
-        self._prefix = MARKER + record_schema("figure")[1]
+        self._figure_prefix = MARKER + record_schema("figure")[1]
+        self._receipts_prefix = MARKER + record_schema("receipts")[1]
         self._pages: dict[bytes, PageKey] = {}
         self._slots: dict[bytes, SlotKey] = {}
         self._texts: dict[bytes, str] = {}
         self._dims: dict[bytes, str] = {}
 
-    def decode(self, values: Sequence[bytes]) -> list[Decoded]:
+    def figures(self, values: Sequence[bytes]) -> list[Decoded]:
         """All figures of a batch, in order. Raises NotDecodable for the first that is none."""
         for value in values:
-            if value[:PREFIX_BYTES] != self._prefix:
+            if value[:PREFIX_BYTES] != self._figure_prefix:
                 raise NotDecodable(f"prefix {value[:PREFIX_BYTES].hex()} is not that of a figure")
             if len(value) <= TAIL:
                 raise NotDecodable(f"a figure of {len(value)} bytes is cut off")
-        for memo in (self._pages, self._slots, self._texts, self._dims):
-            if len(memo) > _MEMO_LIMIT:
-                memo.clear()
+        self._forget()
         heads = np.frombuffer(b"".join([value[PREFIX_BYTES:TAIL] for value in values]), HEAD).tolist()
         try:
             return [self._tail(Head._make(head), value) for head, value in zip(heads, values, strict=True)]
         except (IndexError, UnicodeDecodeError) as error:
             raise NotDecodable(f"the body is not a figure: {error}") from error
+
+    def receipts(self, value: bytes) -> list[ReceiptRow]:
+        """All receipts of one record, in order. Raises NotDecodable."""
+        if value[:PREFIX_BYTES] != self._receipts_prefix:
+            raise NotDecodable(f"prefix {value[:PREFIX_BYTES].hex()} is not that of receipts")
+        self._forget()
+        found: list[ReceiptRow] = []
+        at = PREFIX_BYTES
+        try:
+            while True:
+                count, at = _long(value, at)
+                if count == 0:
+                    break
+                if count < 0:  # a block that states its size in bytes
+                    _, at = _long(value, at)
+                for _ in range(abs(count)):
+                    receipt, at = self._receipt(value, at)
+                    found.append(receipt)
+        except (IndexError, UnicodeDecodeError, struct.error) as error:
+            raise NotDecodable(f"the body is not receipts: {error}") from error
+        if at != len(value):
+            raise NotDecodable(f"{len(value) - at} bytes follow the body")
+        return found
+
+    def _receipt(self, value: bytes, at: int) -> tuple[ReceiptRow, int]:
+        """The receipt that begins at `at`, and where it ends."""
+        revision, source_offset, accepted_at, highest, figures_offset, digest, partition, outcome = (
+            _RECEIPT_HEAD.unpack_from(value, at)
+        )
+        start = end = at + _RECEIPT_HEAD.size
+        for skipped in (0, 1, 0):  # form, scope (one byte) and line, period
+            end = _skip(value, end + skipped)
+        page = self._pages.get(key := value[start:end]) or self._page(key)
+        start, end = end, _skip(value, end + 1) + 4
+        slot = self._slots.get(key := value[start:end]) or self._slot(key)
+        texts: list[str] = []
+        for _ in range(5):  # entered_by, kid, reason, field, detail
+            start, end = end, _skip(value, end)
+            texts.append(self._text(value[start:end]))
+        entered_by, kid, reason, field, detail = texts
+        row = ReceiptRow(
+            partition, source_offset, slot.unit, page.line, page.form, page.period, entered_by, revision, kid, digest,
+            _OUTCOMES[outcome], reason, field, detail, highest, accepted_at, figures_offset,
+        )  # fmt: skip
+        return row, end
+
+    def _forget(self) -> None:
+        for memo in (self._pages, self._slots, self._texts, self._dims):
+            if len(memo) > _MEMO_LIMIT:
+                memo.clear()
 
     def _tail(self, head: Head, value: bytes) -> Decoded:
         end = TAIL

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from consumers.read_model.database import DatabaseRefused
-from consumers.read_model.decoding import Decoded, FigureDecoder, PageKey
+from consumers.read_model.decoding import Decoded, Decoder, PageKey
 from schemas.act import CatalogueReleased
 from schemas.catalogue import Catalogue
-from schemas.codec import NotDecodable, decode_receipts
+from schemas.codec import NotDecodable
 from schemas.failpoint import failpoint
 from schemas.figure import FigureKind, days_since_1970
 from schemas.log import Record
@@ -89,6 +89,8 @@ class Applied:
     stored: dict[Partition, int] = field(default_factory=dict)
     seconds: float = 0.0
     fresh: list[FreshTotal] = field(default_factory=list)
+    released: bool = False
+    """Whether a catalogue came."""
 
 
 def rank_of(revision: int, source_partition: int, source_offset: int) -> bytes:
@@ -108,7 +110,7 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, registers: Registers) -> None:
         self._connection = connection
         self._registers = registers
-        self._decoder = FigureDecoder()
+        self._decoder = Decoder()
         self._pages: dict[PageKey, int] = {}
         self._appliers: Mapping[str, Callable[[Sequence[Record], Applied], None]] = {
             ACTS: self._acts,
@@ -242,7 +244,7 @@ class Store:
         own: list[tuple[object, ...]] = []
         emissions: list[tuple[object, ...]] = []
         newest: dict[tuple[int, str, int], tuple[int, int, int, Decoded]] = {}
-        decoded = self._decoder.decode([record.value or b"" for record in records])
+        decoded = self._decoder.figures([record.value or b"" for record in records])
         for record, figure in zip(records, decoded, strict=True):
             head, (slot, unit, valid_from) = figure.head, figure.slot
             page = self._page(figure.page)
@@ -314,11 +316,8 @@ class Store:
             )
 
     def _receipts(self, records: Sequence[Record], applied: Applied) -> None:
-        self._connection.executemany(_RECEIPT, [
-            (r.source.partition, r.source.offset, r.unit, r.line, r.form, r.period, r.entered_by, r.revision, r.kid,
-             r.digest, r.outcome.value, r.reason, r.field, r.detail, r.highest_revision, r.accepted_at,
-             r.figures_offset)
-            for record in records for r in decode_receipts(record.value or b"")])  # fmt: skip
+        rows = [row for record in records for row in self._decoder.receipts(record.value or b"")]
+        self._connection.executemany(_RECEIPT, rows)
 
     def _rejected(self, records: Sequence[Record], applied: Applied) -> None:
         self._connection.executemany(_REJECTION, [_rejection(record) for record in records])
@@ -330,6 +329,7 @@ class Store:
                 body = act.body
                 if hashlib.sha256(body.bundle).digest() == body.digest:
                     self._connection.execute(_CATALOGUE, (body.epoch, body.serial, body.digest, body.bundle))
+                    applied.released = True
 
 
 def _rejection(record: Record) -> tuple[object, ...]:

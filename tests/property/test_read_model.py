@@ -7,17 +7,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.read_model.decoding import FigureDecoder
+from consumers.read_model.decoding import Decoder
 from consumers.read_model.store import Partition, Store
-from schemas.codec import decode_figure
+from schemas.codec import NotDecodable, decode_figure, decode_receipts, encode_receipts
 from schemas.figure import State
 from schemas.log import Record
 from schemas.period import PeriodText
+from schemas.precedence import Outcome
 from schemas.read_model import Axis, FigureQuery
-from schemas.report import Millis
+from schemas.receipt import Receipt
+from schemas.report import Digest, Millis, Offset, Revision, Source
 from schemas.topics import FIGURES
 from schemas.unit import UnitCode
 from tests.support.figures import Sent
@@ -173,7 +176,7 @@ def test_as_of_is_a_plain_sum_of_what_was_known_then(log: FigureLog, moment: int
 @given(logs())
 def test_the_numpy_reader_equals_fastavro(log: FigureLog) -> None:
     values = [record.value or b"" for records in log.partitions for record in records]
-    for value, read in zip(values, FigureDecoder().decode(values), strict=True):
+    for value, read in zip(values, Decoder().figures(values), strict=True):
         figure = decode_figure(value)
         for name in read.head._fields:
             assert getattr(read.head, name) == getattr(figure, name), name
@@ -182,6 +185,33 @@ def test_the_numpy_reader_equals_fastavro(log: FigureLog) -> None:
         assert (read.entered_by, read.kid) == (figure.entered_by, figure.kid)
         assert (read.values, read.given) == (figure.values, figure.given)
         assert read.dims.count(",") + bool(figure.dims) == len(figure.dims)
+
+
+TEXTS = st.sampled_from(["", "ubnd", "Số người dương tính", "x" * 90])
+LONGS = st.integers(-1, 2**62)
+RECEIPTS = st.builds(
+    Receipt, unit=TEXTS, line=TEXTS, form=TEXTS, period=TEXTS, entered_by=TEXTS, revision=LONGS.map(Revision),
+    kid=TEXTS, digest=st.binary(min_size=32, max_size=32).map(Digest),
+    source=st.builds(Source, st.integers(0, 99), LONGS.map(Offset)), outcome=st.sampled_from(Outcome), reason=TEXTS,
+    field=TEXTS, detail=TEXTS, highest_revision=LONGS.map(Revision), accepted_at=LONGS.map(Millis),
+    figures_offset=LONGS.map(Offset),
+)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(RECEIPTS, max_size=4), min_size=1, max_size=3))
+def test_the_fast_reader_of_receipts_equals_fastavro(records: list[list[Receipt]]) -> None:
+    decoder = Decoder()
+    for value in map(encode_receipts, records):
+        rows = decoder.receipts(value)
+        for row, receipt in zip(rows, decode_receipts(value), strict=True):
+            assert (row.source_partition, row.source_offset) == (receipt.source.partition, receipt.source.offset)
+            for name in set(row._fields) - {"source_partition", "source_offset"}:
+                assert getattr(row, name) == getattr(receipt, name), name
+        with pytest.raises(NotDecodable):
+            decoder.receipts(value + b"\0")
+        with pytest.raises(NotDecodable):
+            decoder.receipts(value[:-1])
 
 
 @settings(max_examples=30, deadline=None)
