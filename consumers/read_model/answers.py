@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from consumers.read_model.standing import About, Contribution, Moment, Page, pages, standing
+from consumers.read_model.standing import About, Contribution, Moment, Page, pages, standing_on
 from consumers.read_model.tables import Adder, Summed
 from consumers.read_model.trees import Trees
 from schemas.catalogue import Catalogue
@@ -95,24 +95,34 @@ class Answer:
         return Figures(self._form, (*rows, *self._rows(query.unit, RowKind.OWN, self._pages)))
 
     def _rows(self, unit: UnitCode, kind: RowKind, over: Sequence[Page]) -> Iterator[FigureRow]:
-        counted = [found for page in over if (found := self._counted(unit, kind, page)).known]
+        counted = [found for found in self._counted(unit, kind, over) if found.known]
         if self._query.sum:
             if counted:
                 first = self._query.first or counted[0].page.first_day
                 last = self._query.last or counted[-1].page.last_day
-                yield from self._print(unit, kind, f"{first}/{last}", counted)
+                yield from self._print(unit, kind, f"{first}/{last}", counted, self._table(counted))
             return
-        for one in counted:
-            yield from self._print(unit, kind, one.page.period, [one])
+        tables = self._adder.totals([one.contributions for one in counted])
+        for one, table in zip(counted, tables, strict=True):
+            yield from self._print(unit, kind, one.page.period, [one], table)
 
-    def _counted(self, unit: UnitCode, kind: RowKind, page: Page) -> Counted:
+    def _counted(self, unit: UnitCode, kind: RowKind, over: Sequence[Page]) -> list[Counted]:
+        """What makes the figure on each of these pages; those that fold the same units are read together."""
         alone = kind is RowKind.OWN or self._query.scope is Scope.SUBTREE
-        if alone or self._trees.is_leaf(unit, page.line, page.last_day):
-            return _of(page, standing(self._connection, page, (unit,), self._moment).values(), leaf=True)
-        if self._moment.as_of is None and not self._stock_sum:
-            return self._stored(unit, page)
-        below = self._trees.subtree(unit, page.line, page.last_day).codes
-        return _of(page, standing(self._connection, page, below, self._moment).values(), leaf=False)
+        found: dict[int, Counted] = {}
+        folded: dict[tuple[frozenset[str], bool], list[Page]] = {}
+        for page in over:
+            if alone or self._trees.is_leaf(unit, page.line, page.last_day):
+                folded.setdefault((frozenset((unit,)), True), []).append(page)
+            elif self._moment.as_of is None and not self._stock_sum:
+                found[page.page] = self._stored(unit, page)
+            else:
+                below = self._trees.subtree(unit, page.line, page.last_day).codes
+                folded.setdefault((below, False), []).append(page)
+        for (units, leaf), group in folded.items():
+            standing_there = standing_on(self._connection, group, units, self._moment)
+            found |= {page.page: _of(page, standing_there.get(page.page, {}).values(), leaf=leaf) for page in group}
+        return [found[page.page] for page in over]
 
     def _stored(self, unit: UnitCode, page: Page) -> Counted:
         row = self._connection.execute(_TOTAL, (page.page, unit)).fetchone()
@@ -122,12 +132,13 @@ class Answer:
         return Counted(page, (Contribution._make(fields),), reported, nil, known=True, leaf=False,
                        version=f"{epoch}:{version}")  # fmt: skip
 
-    def _print(self, unit: UnitCode, kind: RowKind, period: str, counted: Sequence[Counted]) -> Iterator[FigureRow]:
+    def _print(
+        self, unit: UnitCode, kind: RowKind, period: str, counted: Sequence[Counted], table: Summed
+    ) -> Iterator[FigureRow]:
         reported = sum(one.reported for one in counted)
         leaf = all(one.leaf for one in counted)
         version = counted[0].version if len(counted) == 1 and not self._query.sum else ""
         blank = ("",) * len(self._form.dimensions)
-        table = self._table(counted)
         empty = self._empty(leaf)
         keep = [True] * len(table.rows) if leaf else self._shown(table, empty)
         rows = [

@@ -7,8 +7,9 @@ The fold of own rows behind every as-of figure (design decision 22). Within a sl
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -20,13 +21,13 @@ from schemas.report import Millis
 from schemas.unit import LineName
 
 _MANY = 400
-"""Above so many units a page is read whole: SQLite takes a bounded number of parameters, and seeks cost more then."""
+"""Above so many units pages are read whole: a seek for each would cost more then."""
 
-_GROUPED = """SELECT own.unit, own.slot, state, accepted_at, form_version, "values", given, dims
-FROM (SELECT unit, valid_from, slot, max(rank) AS rank FROM own WHERE page = :page{units}{moment}
-      GROUP BY unit, valid_from, slot) AS best
-JOIN own ON own.page = :page AND own.unit = best.unit AND own.valid_from = best.valid_from AND own.slot = best.slot
-    AND own.rank = best.rank"""
+_STANDING = """SELECT page, unit, slot, state, accepted_at, form_version, "values", given, dims, max(rank)
+FROM own WHERE page IN (SELECT value FROM json_each(:pages)){units}{moment}
+GROUP BY page, unit, valid_from, slot"""
+"""With max(), SQLite takes the other columns from the row that has it (its documentation of SELECT, 2.5)."""
+_UNITS = " AND unit IN (SELECT value FROM json_each(:units))"
 
 
 class Contribution(NamedTuple):
@@ -93,21 +94,31 @@ def standing(
 
     On a page a code is one unit: the one that bears it on the period's last day.
     """
-    parameters: dict[str, object] = {"page": page.page, "as_of": moment.as_of}
+    return standing_on(connection, (page,), units, moment).get(page.page, {})
+
+
+def standing_on(
+    connection: sqlite3.Connection,
+    over: Sequence[Page],
+    units: Collection[str],
+    moment: Moment,
+) -> dict[int, dict[str, Contribution]]:
+    """The same for many pages, by page number, in one statement. Pages without any such report are left out."""
     filtered = len(units) <= _MANY
-    if filtered:
-        parameters |= {f"unit{number}": unit for number, unit in enumerate(sorted(units))}
     column = "accepted_at" if moment.axis is Axis.ACCEPTED else "issued_at"
-    statement = _GROUPED.format(
-        units=f" AND unit IN ({', '.join(f':unit{number}' for number in range(len(units)))})" if filtered else "",
-        moment="" if moment.as_of is None else f" AND {column} <= :as_of",
+    statement = _STANDING.format(
+        units=_UNITS if filtered else "", moment="" if moment.as_of is None else f" AND {column} <= :as_of"
     )
-    found: dict[str, Contribution] = {}
-    for row in connection.execute(statement, parameters):
-        new = Contribution._make(row)
+    parameters: dict[str, object] = {"pages": json.dumps([page.page for page in over]), "as_of": moment.as_of}
+    if filtered:
+        parameters["units"] = json.dumps(sorted(units))
+    found: dict[int, dict[str, Contribution]] = {}
+    for page, *columns, _ in connection.execute(statement, parameters):
+        new = Contribution._make(columns)
         if filtered or new.unit in units:
-            known = found.get(new.unit)
-            found[new.unit] = new if known is None else _counting(known, new)
+            on_page = found.setdefault(page, {})
+            known = on_page.get(new.unit)
+            on_page[new.unit] = new if known is None else _counting(known, new)
     return found
 
 
