@@ -27,6 +27,7 @@ from prometheus_client.registry import Collector
 from consumers.read_model.database import FILE_NAME, DatabaseRefused
 from consumers.read_model.reader import SqliteReadModel
 from schemas.exit import Exit
+from schemas.kafka_client import client_options
 from schemas.log import LogUnreachable
 from schemas.metrics import READY, serve_metrics
 from schemas.read_model import NotReady
@@ -43,13 +44,8 @@ LOOK_EVERY_S = 2.0
 FORGET_AFTER_S = 30.0
 """A picture older than this is not shown any more: absent lag raises an alert, old lag hides one."""
 _READ_TIMEOUT_S = 5.0
-_CLIENT = {
-    "client_id": "chungsuc-lag",
-    "request_timeout_ms": 10_000,
-    "bootstrap_timeout_ms": 10_000,
-    "reconnect_backoff_max_ms": 1_000,
-}
-"""Impatient, so that a broker that comes back is seen within seconds; the clients' defaults wait half a minute."""
+_IMPATIENT = {"request_timeout_ms": 10_000, "bootstrap_timeout_ms": 10_000}
+"""So that a broker that comes back is seen within seconds; the clients' defaults wait half a minute."""
 _LABELS = ("group", "topic", "partition")
 
 Partition = tuple[str, int]
@@ -88,13 +84,12 @@ class LogView:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        servers = settings.bootstrap.split(",")
-        self._admin: Any = KafkaAdminClient(bootstrap_servers=servers, **_CLIENT)
+        self._admin: Any = KafkaAdminClient(**client_options(settings.bootstrap, "chungsuc-lag"), **_IMPATIENT)
         try:
             # A byte: the broker sends the first batch whole however small the limit, and one record is enough.
             self._consumer: Any = KafkaConsumer(
-                bootstrap_servers=servers, group_id=None, enable_auto_commit=False, auto_offset_reset="none",
-                max_partition_fetch_bytes=1, max_poll_records=1, **_CLIENT,
+                **client_options(settings.bootstrap, "chungsuc-lag"), **_IMPATIENT, group_id=None,
+                enable_auto_commit=False, auto_offset_reset="none", max_partition_fetch_bytes=1, max_poll_records=1,
             )  # fmt: skip
         except BaseException:
             self._admin.close()

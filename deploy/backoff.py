@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Backoff:
-    """Doubles from the first pause to the longest; starts over after a life long enough to count as healthy."""
+    """Doubles from the first pause to the longest; starts over after a life long enough to count as healthy.
+
+    The longest leaves room for a start within the ten seconds in which a killed worker's totals must be fresh again.
+    """
 
     first_s: float = 0.2
-    longest_s: float = 10.0
-    healthy_s: float = 30.0
+    longest_s: float = 5.0
+    healthy_s: float = 10.0
     _next_s: float = 0.0
 
     def after(self, life_s: float) -> float:

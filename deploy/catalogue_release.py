@@ -22,6 +22,7 @@ from schemas.catalogue import ANNOUNCEMENT_TYPE, RELEASED, Announcement, Catalog
 from schemas.codec import encode_act, encode_announcement
 from schemas.control import read_control
 from schemas.failpoint import failpoint
+from schemas.kafka_client import client_options
 from schemas.log import ActReader, Record, TopicReader
 from schemas.register import Registers
 from schemas.report import Millis
@@ -110,11 +111,10 @@ class CatalogueRelease:
         self._settings = settings
         self._operator = operator
         self._producer = KafkaProducer(
-            bootstrap_servers=settings.bootstrap.split(","),
+            **client_options(settings.bootstrap, "chungsuc-operator"),
             acks="all",
             enable_idempotence=True,
             max_request_size=_LARGEST_REQUEST,
-            client_id="chungsuc-operator",
         )
 
     def close(self) -> None:

@@ -8,8 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.bound import bound_to_this_process
 from deploy.errors import RefusedError, StackError, TimedOutError
-from deploy.parts import CHECKOUT, bound_to_this_process, last_line
+from deploy.parts import CHECKOUT, last_line
 from deploy.plan import LOGS
 from deploy.stack import ProcessState, Stack, read_stack
 from deploy.supervisor import SETTLE_WITHIN_S

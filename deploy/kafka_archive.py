@@ -31,6 +31,7 @@ from deploy.kafka_jars import CACHE_NEEDS_MB, require_space, sha256_of
 from deploy.kafka_launch import await_ready, end, format_storage, launch
 from deploy.kafka_process import Java
 from deploy.kafka_storage import own_identity, write_durably
+from schemas.kafka_client import client_options
 
 # Some clones with a virtual environment each share a cache without making it anew at every turn.
 _KEPT = 8
@@ -97,12 +98,12 @@ def _train(java: Java, settings: BrokerSettings, made: Path) -> None:
 
 
 def _exercise(bootstrap: str) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = KafkaAdminClient(**client_options(bootstrap, "chungsuc-archive"))
     try:
         admin.create_topics([NewTopic("training", 1, 1)])
     finally:
         admin.close()
-    producer = KafkaProducer(bootstrap_servers=bootstrap)
+    producer = KafkaProducer(**client_options(bootstrap, "chungsuc-archive"))
     try:
         producer.send("training", b"x").get(10)
     finally:

@@ -21,6 +21,7 @@ from deploy.kafka_config import HOST, LOG4J2_PROPERTIES, BrokerSettings, server_
 from deploy.kafka_errors import BrokerDiedError, NotReadyError, PortTakenError
 from deploy.kafka_process import BrokerProcess, Java, clean_environment, last_words
 from deploy.kafka_storage import STORAGE, storage_to_format
+from schemas.kafka_client import client_options
 
 _FORMAT_TIMEOUT_S = 120
 _ASK_TIMEOUT_MS = 3000
@@ -111,7 +112,9 @@ def _lacking(port: int, wanted: set[int], cluster_id: str) -> str | None:
         return f"nothing listens at port {port}"
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=f"{HOST}:{port}", bootstrap_timeout_ms=_ASK_TIMEOUT_MS, request_timeout_ms=_ASK_TIMEOUT_MS
+            **client_options(f"{HOST}:{port}", "chungsuc-ready"),
+            bootstrap_timeout_ms=_ASK_TIMEOUT_MS,
+            request_timeout_ms=_ASK_TIMEOUT_MS,
         )
         try:
             cluster = admin.describe_cluster()

@@ -1,7 +1,7 @@
 """One Java process: its command line, its life, its last words.
 
 Invariant: a broker doesn't outlive the process that started it, nor does a second start on the folder of a live one.
-Three things see to it: the kernel sends SIGTERM when the starter dies (kafka_exec.py); `process.json` in the broker's
+Three things see to it: the kernel sends SIGTERM when the starter dies (bound_exec.py); `process.json` in the broker's
 folder names the process, so that one which lingers (stopped, or stuck in its shutdown) is ended before the next starts;
 and a folder whose starter is alive is refused. Linux only (prctl, pidfd, /proc).
 """
@@ -15,16 +15,14 @@ import re
 import select
 import signal
 import subprocess
-import sys
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deploy.bound import bound_to_this_process
 from deploy.kafka_config import LOG_SYSTEM_PROPERTY
 from deploy.kafka_errors import BrokerDiedError, BrokerError, DataInUseError, NoSpaceError, PortTakenError
 from deploy.kafka_storage import write_durably
-
-_EXEC = Path(__file__).with_name("kafka_exec.py")
 
 # They would change the broker's options or class path behind our back.
 _FOREIGN_VARIABLES = {"CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "JDK_AOT_VM_OPTIONS"}
@@ -120,7 +118,7 @@ class BrokerProcess:
     def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         with self._output.open("wb") as output:
             return subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_EXEC), str(os.getpid()), *command],
+                [*bound_to_this_process(signal.SIGTERM), *command],
                 cwd=self._folder,
                 env=clean_environment(),
                 stdin=subprocess.DEVNULL,
@@ -135,7 +133,7 @@ class BrokerProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id, also that of the JVM (kafka_exec.py execs)."""
+        """Its process id, also that of the JVM (bound_exec.py execs)."""
         return self._popen.pid
 
     def is_alive(self) -> bool:

@@ -16,9 +16,9 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM
 from typing import Protocol
 
+from deploy.bound import bound_to_this_process
 from deploy.kafka import BrokerError, Cluster
 
-_EXEC = Path(__file__).with_name("bound_exec.py")
 CHECKOUT = Path(__file__).resolve().parent.parent
 """Where workers run, so that `-m` finds the code that this process runs, whatever lies in the caller's folder."""
 _ASK_EVERY_S = 0.1
@@ -172,11 +172,6 @@ class Broker:
     def _stop(self, timeout_s: float) -> list[int]:
         with self._one_at_a_time:
             return self.cluster.stop(timeout_s)
-
-
-def bound_to_this_process() -> list[str]:
-    """What to put before a command line, so that the kernel ends the program with this process (its main thread)."""
-    return [sys.executable, "-I", "-S", str(_EXEC), str(os.getpid())]
 
 
 async def _ended(handle: int) -> None:

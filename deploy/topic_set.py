@@ -16,6 +16,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
 from deploy.errors import NotRunningError, RefusedError, TimedOutError
+from schemas.kafka_client import client_options
 from schemas.settings import Settings
 from schemas.topics import TOPICS, Topic, topic_config
 
@@ -29,8 +30,7 @@ def admin_client(bootstrap: str) -> Iterator[Any]:
     """A kafka-python admin client. Raises NotRunningError when no broker answers."""
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","),
-            client_id="chungsuc-admin",
+            **client_options(bootstrap, "chungsuc-admin"),
             bootstrap_timeout_ms=10_000,
             request_timeout_ms=30_000,
         )

@@ -16,12 +16,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from producers.errors import Problem, PublishError
 from producers.outbox import Outbox, Waiting
 from producers.registration import now_ms
 from schemas.failpoint import failpoint
+from schemas.kafka_client import client_options
 from schemas.report import Offset, Source
 from schemas.settings import Settings
 from schemas.topics import HEADER_ROOM_BYTES, MAX_REPORT_BYTES, REPORTS, partition_of
@@ -149,7 +150,7 @@ class Publisher:
 
     def _land_all(self) -> None:
         if self._producer is not None and self._flying:
-            with suppress(KafkaTimeoutError):  # each send tells below what became of it
+            with suppress(KafkaError):  # each send tells below what became of it
                 self._producer.flush(self._timeout_s + 5)
         self._land(len(self._flying))
         self._mark()
@@ -222,8 +223,7 @@ class Publisher:
     def _connected(self) -> KafkaProducer:
         timeout_ms = int(self._timeout_s * 1000)
         return KafkaProducer(
-            bootstrap_servers=self._settings.bootstrap.split(","),
-            client_id="chungsuc-publisher",
+            **client_options(self._settings.bootstrap, "chungsuc-publisher"),
             enable_idempotence=True,
             acks="all",
             linger_ms=_LINGER_MS,

@@ -17,6 +17,7 @@ from producers.keys import NodeKey, NodeKeys
 from schemas.act import ACT_TYPE, Act, KeyRegistered
 from schemas.admission import iso_time
 from schemas.codec import encode_act
+from schemas.kafka_client import client_options
 from schemas.log import ActReader
 from schemas.report import Millis
 from schemas.settings import Settings
@@ -95,8 +96,7 @@ def send_acts(settings: Settings, records: Sequence[SignedRecord]) -> None:
     """Return when the broker has them. Raises KeysError."""
     try:
         producer = KafkaProducer(
-            bootstrap_servers=settings.bootstrap.split(","),
-            client_id="chungsuc-keys",
+            **client_options(settings.bootstrap, "chungsuc-keys"),
             acks="all",
             linger_ms=20,
             batch_size=256 * 1024,

@@ -12,6 +12,7 @@ from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
 
+from schemas.kafka_client import client_options
 from schemas.register import Registers
 from schemas.report import Millis, Offset, Source
 from schemas.settings import Settings
@@ -51,14 +52,14 @@ class TopicReader:
         self, bootstrap: str, topic: str, start: Mapping[int, int] | None = None, partitions: list[int] | None = None
     ) -> None:
         self._consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap.split(","),
+            **client_options(bootstrap, "chungsuc-reader"),
+            metrics_enabled=False,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_bytes=2 * FETCH_BYTES,
             max_partition_fetch_bytes=FETCH_BYTES,
             max_poll_records=20_000,
-            client_id="chungsuc-reader",
         )
         found = self._consumer.partitions_for_topic(topic)
         if not found:

@@ -6,15 +6,20 @@ power loss 156 of 764 were, in a trial. So every worker asks before it folds, an
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 
+from schemas.kafka_client import client_options
 from schemas.settings import Settings
 from streams.app import Refused
 
 REBUILD = "run `chungsuc rebuild` to make the figures anew from `reports`"
+
+Extent = tuple[int, int]
+"""First offset kept, and end offset (that of the next record)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class LogIdentity:
     @classmethod
     def of(cls, settings: Settings, topic: str) -> LogIdentity:
         """As the brokers say now."""
-        admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap.split(","))
+        admin = KafkaAdminClient(**client_options(settings.bootstrap, "chungsuc-identity"))
         try:
             cluster = admin.describe_cluster()
             (about,) = admin.describe_topics([topic])
@@ -37,21 +42,23 @@ class LogIdentity:
         return cls(str(cluster["cluster_id"]), str(about["topic_id"]), len(about["partitions"]))
 
 
-def ends_of(settings: Settings, topic: str, partition: int) -> tuple[int, int]:
-    """First offset kept and end offset of one partition, as the brokers say now."""
-    admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap.split(","))
-    tp = TopicPartition(topic, partition)
+def extents_of(settings: Settings, topic: str, partitions: Iterable[int]) -> dict[int, Extent]:
+    """Each partition's, as the brokers say now."""
+    wanted = [TopicPartition(topic, partition) for partition in partitions]
+    if not wanted:
+        return {}
+    admin = KafkaAdminClient(**client_options(settings.bootstrap, "chungsuc-identity"))
     try:
-        first = admin.list_partition_offsets({tp: OffsetSpec.EARLIEST})[tp].offset
-        end = admin.list_partition_offsets({tp: OffsetSpec.LATEST})[tp].offset
+        firsts = admin.list_partition_offsets(dict.fromkeys(wanted, OffsetSpec.EARLIEST))
+        ends = admin.list_partition_offsets(dict.fromkeys(wanted, OffsetSpec.LATEST))
     finally:
         admin.close()
-    return first, end
+    return {tp.partition: (firsts[tp].offset, ends[tp].offset) for tp in wanted}
 
 
-def check_log(settings: Settings, topic: str, partition: int, committed: int) -> None:
-    """Raise Refused where the log can't be the one on which `committed` was committed."""
-    first, end = ends_of(settings, topic, partition)
+def check_log(topic: str, partition: int, extent: Extent, committed: int) -> None:
+    """Raise Refused where the log can't be the one on which `committed` was committed, before `extent` was asked."""
+    first, end = extent
     if first > 0:
         raise Refused(
             f"{topic}-{partition} starts at {first}, not at 0: records are gone that every figure rests "

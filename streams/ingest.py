@@ -36,7 +36,7 @@ from streams.announcements import Announcements
 from streams.app import Refused, Worker, configure_logging
 from streams.batching import BareRecord, Batch
 from streams.columns import write_contribution
-from streams.identity import LogIdentity, check_log
+from streams.identity import LogIdentity, check_log, extents_of
 from streams.metrics import BATCH_RECORDS, BATCH_SECONDS, NEXT_OFFSET
 from streams.outgoing import Outgoing
 
@@ -141,16 +141,18 @@ class Ingest:
         for partition in set(self._done) - partitions:
             self._done.pop(partition)
             self._announcements.pop(partition, None)
-        for partition in partitions:
-            committed = await self._worker.committed(partition)
-            await asyncio.to_thread(check_log, self._settings, self.topic, partition, committed)
+        reached = {partition: await self._worker.committed(partition) for partition in partitions}
+        extents = await asyncio.to_thread(extents_of, self._settings, self.topic, partitions)
+        for partition, committed in reached.items():
+            check_log(self.topic, partition, extents[partition], committed)
             self._done[partition] = max(committed, self._done.get(partition, 0))
             known = Announcements.load(self._file(partition), self._identity.topic_id)
             if known.seen_to < committed:
                 log.info("reading control records of partition %s from %s to %s", partition, known.seen_to, committed)
                 await asyncio.to_thread(self._scan, partition, known, committed)
             self._announcements[partition] = known
-            await asyncio.to_thread(self._acts.refresh)
+        await asyncio.to_thread(self._acts.refresh)
+        for known in self._announcements.values():
             await asyncio.to_thread(self._prepare, known, known.seen_to)
         READY.set(1)
 

@@ -18,7 +18,7 @@ from schemas.settings import Settings
 from streams.app import Refused
 from streams.batching import FETCH_BYTES, BareRecord, Batch
 from streams.checkpoint import Checkpoints, LastRecord, Unfit
-from streams.identity import REBUILD, LogIdentity, check_log, ends_of
+from streams.identity import REBUILD, Extent, LogIdentity, check_log, extents_of
 from streams.ledger import Ledger
 
 log = logging.getLogger("chungsuc.restore")
@@ -54,16 +54,20 @@ async def restore(
     topic: str,
     partition: int,
     committed: int,
+    extent: Extent,
     identity: LogIdentity,
     catalogue: Catalogue,
     fold: Fold,
 ) -> Held:
-    """The ledger of a partition as of its committed offset, or later where a checkpoint is. Raises Refused."""
-    await asyncio.to_thread(check_log, settings, topic, partition, committed)
+    """The ledger of a partition as of its committed offset, or later where a checkpoint is. Raises Refused.
+
+    `extent` was asked after `committed`.
+    """
+    check_log(topic, partition, extent, committed)
     checkpoints = Checkpoints(settings.data / "checkpoints" / f"{topic}-{partition}", identity)
     held = Held(Ledger(catalogue), checkpoints)
     try:
-        await _check(settings, topic, partition, checkpoints)
+        await _check(settings, topic, partition, extent, checkpoints)
         await asyncio.to_thread(checkpoints.load, held.ledger)
         held.last = checkpoints.last_record()
     except Unfit as unfit:
@@ -84,12 +88,14 @@ async def restore(
     return held
 
 
-async def _check(settings: Settings, topic: str, partition: int, checkpoints: Checkpoints) -> None:
+async def _check(settings: Settings, topic: str, partition: int, extent: Extent, checkpoints: Checkpoints) -> None:
     """Refuse a checkpoint whose log was cut, or cut and grown again."""
     last = checkpoints.last_record()
     if last is None:
         return
-    _, end = await asyncio.to_thread(ends_of, settings, topic, partition)
+    _, end = extent
+    if last.offset >= end:  # the partition's former owner may have gone on for a moment: ask anew
+        _, end = (await asyncio.to_thread(extents_of, settings, topic, [partition]))[partition]
     if last.offset >= end:
         raise Unfit(f"{topic}-{partition} ends at {end}, below its checkpoint at {last.offset + 1}: the log was cut")
     async for batch in read_log(settings, topic, partition, last.offset, last.offset + 1):

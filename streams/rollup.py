@@ -27,7 +27,7 @@ from schemas.topics import FIGURES, RECEIPTS
 from streams.app import OutForGood, Refused, Worker, configure_logging
 from streams.batching import Batch
 from streams.columns import read_columns
-from streams.identity import LogIdentity
+from streams.identity import LogIdentity, extents_of
 from streams.ledger import CatalogueBehind, Ledger, Totals
 from streams.metrics import BATCH_RECORDS, BATCH_SECONDS, NEXT_OFFSET
 from streams.outgoing import Outgoing, Queued
@@ -118,11 +118,20 @@ class Rollup:
             for partition in set(self._held) - partitions:
                 self._held.pop(partition).checkpoints.release()
                 self._done.pop(partition, None)
-            for partition in sorted(partitions - set(self._held)):
+            fresh = sorted(partitions - set(self._held))
+            committed = {partition: await self._worker.committed(partition) for partition in fresh}
+            extents = await asyncio.to_thread(extents_of, self._settings, self.topic, fresh)
+            for partition in fresh:
                 began = time.monotonic()
-                committed = await self._worker.committed(partition)
                 held = await restore(
-                    self._settings, self.topic, partition, committed, self._identity, self._catalogue, self._fold
+                    self._settings,
+                    self.topic,
+                    partition,
+                    committed[partition],
+                    extents[partition],
+                    self._identity,
+                    self._catalogue,
+                    self._fold,
                 )
                 self._held[partition] = held
                 self._done[partition] = held.ledger.next_offset

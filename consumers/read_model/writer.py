@@ -18,6 +18,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from consumers.read_model.database import DatabaseRefused
 from consumers.read_model.store import KEPT_FOR_EVER, TOPICS, Applied, Overtaken, Partition, Position, Store, seen
+from schemas.kafka_client import client_options
 from schemas.log import FETCH_BYTES, LogUnreachable, Record
 from schemas.register import Registers
 from schemas.report import Millis, Offset
@@ -44,9 +45,10 @@ class Writer:
         self._partitions = partitions
         self.store.adopt(cluster_id, topic_ids, partitions)
         self._consumer = KafkaConsumer(
-            bootstrap_servers=settings.bootstrap.split(","), group_id=None, enable_auto_commit=False,
+            **client_options(settings.bootstrap, "chungsuc-read-model"), metrics_enabled=False, group_id=None,
+            enable_auto_commit=False,
             auto_offset_reset="none", fetch_max_bytes=2 * FETCH_BYTES, max_partition_fetch_bytes=FETCH_BYTES,
-            max_poll_records=BATCH_RECORDS, client_id="chungsuc-read-model",
+            max_poll_records=BATCH_RECORDS,
         )  # fmt: skip
         try:
             self._consumer.assign([self._topic_partition(partition) for partition in partitions])
@@ -176,7 +178,7 @@ def _record(topic: str, record: Any) -> Record:
 
 def _describe(settings: Settings, names: Mapping[str, str]) -> tuple[str, dict[str, str], list[Partition]]:
     """(cluster id, topic ids, partitions), topics without the prefix. Raises LogUnreachable for a missing topic."""
-    admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap.split(","), client_id="chungsuc-read-model")
+    admin = KafkaAdminClient(**client_options(settings.bootstrap, "chungsuc-read-model"))
     try:
         cluster_id = str(admin.describe_cluster()["cluster_id"])
         described = admin.describe_topics(list(names))

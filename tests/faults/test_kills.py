@@ -17,7 +17,7 @@ from deploy.parts import CHECKOUT
 from deploy.real import HISTORY, UNITS
 from deploy.sending import Sender
 from tests.faults.conftest import Note
-from tests.faults.harness import Running, in_time_s, metric
+from tests.faults.harness import OthersShare, Running, metric
 from tests.faults.load import Days, assert_answers
 from tests.support.waiting import eventually
 
@@ -70,8 +70,9 @@ def recovered(running: Running, name: str, restarts: int, note: Note) -> None:
 
 def fresh_in_time(running: Running, note: Note) -> None:
     """A report sent now is in the nation's total within the bound."""
+    others = OthersShare()
     fresh = running.fresh_total_within(100)
-    bound = in_time_s()
+    bound = others.bound_s()
     note("fresh total after", fresh)
     note("of", bound)
     assert fresh < bound

@@ -11,7 +11,8 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.parts import CHECKOUT, bound_to_this_process
+from deploy.bound import bound_to_this_process
+from deploy.parts import CHECKOUT
 from tests.faults.campaign.history import FILE as HISTORY
 from tests.faults.campaign.node import Who
 from tests.support.waiting import eventually, lives

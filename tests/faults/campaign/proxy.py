@@ -19,7 +19,8 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
-from deploy.parts import CHECKOUT, bound_to_this_process
+from deploy.bound import bound_to_this_process
+from deploy.parts import CHECKOUT
 from tests.support.waiting import eventually
 
 _CHUNK = 64 * 1024
