@@ -17,10 +17,12 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from schemas.code_list import counted_code, read_codes
+from schemas.cross_check import read_checks
 from schemas.form import Fingerprint, Form, FormError, FormId
 from schemas.form_files import read_forms, require_codes
 from schemas.reporters import TREE_COLUMNS, read_units, split_tree
 from schemas.table import TableError, table_rows
+from schemas.term import Known, known_forms
 from schemas.unit import UBND, LineName, UnitCode, Units
 
 ANNOUNCEMENT_TYPE = "vn.chungsuc.catalogue.v1"
@@ -55,6 +57,8 @@ class Catalogue:
             self.codes = read_codes(self.files)
             require_codes(self.files, self.codes)
             self.units = read_units(self.files)
+            known = Known(known_forms(self._forms.values()), self.codes, self.units.lines | {UBND})
+            self.checks = read_checks(self.files, known)
         except FormError as error:
             raise CatalogueError(str(error)) from error
         except TableError as error:
@@ -68,7 +72,7 @@ class Catalogue:
         """The catalogue of one or more folders laid out as `schemas/released` (`forms/`, `codes/`, …)."""
         files: dict[str, bytes] = {}
         for folder in folders:
-            for pattern in ("forms/*.avsc", "codes/*.csv", "units/*.csv", "lines/*.csv"):
+            for pattern in ("forms/*.avsc", "codes/*.csv", "units/*.csv", "lines/*.csv", "checks/*.toml"):
                 for path in sorted(folder.glob(pattern)):
                     files[path.relative_to(folder).as_posix()] = path.read_bytes()
         if not files:

@@ -32,10 +32,14 @@ class ExpressionError(ValueError):
 
 
 class Expression:
-    """A parsed rule; `names` are the measures it reads."""
+    """A parsed rule; `names` are the measures it reads. `constants`: names that stand for numbers of a file.
 
-    def __init__(self, text: str) -> None:
+    A constant may be multiplied with a measure, since neither a file's author nor a report alone makes it overflow.
+    """
+
+    def __init__(self, text: str, constants: frozenset[str] = frozenset()) -> None:
         self.text = text
+        self._constants = constants
         try:
             tree = ast.parse(text, mode="eval")
         except SyntaxError as error:
@@ -45,7 +49,7 @@ class Expression:
         self._require()
 
     def _require(self) -> None:
-        _check(self._body, self.text)
+        _check(self._body, self.text, self._constants)
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
         """Whether the rule holds: a bool for integers, an array of bool for arrays of int64."""
@@ -56,48 +60,50 @@ class Arithmetic(Expression):
     """A number computed from measures, in the same grammar: what a simulated report fills a cell with."""
 
     def _require(self) -> None:
-        _check_number(self._body, self.text)
+        _check_number(self._body, self.text, self._constants)
 
 
-def _check(node: ast.expr, text: str) -> None:
+def _check(node: ast.expr, text: str, constants: frozenset[str]) -> None:
     """A statement: comparisons joined by `and`, `or`, `not`.
 
     Truth values are kept out of arithmetic: two of them add up to 2 as integers and to True as arrays.
     """
     match node:
         case ast.UnaryOp(op=ast.Not(), operand=operand):
-            _check(operand, text)
+            _check(operand, text, constants)
         case ast.BoolOp(values=values):
             for part in values:
-                _check(part, text)
+                _check(part, text, constants)
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
-            _check_number(left, text)
-            _check_number(right, text)
+            _check_number(left, text, constants)
+            _check_number(right, text, constants)
         case _:
             raise ExpressionError(f"rule {text!r}: {ast.unparse(node)!r} is not a comparison of the grammar of checks")
 
 
-def _check_number(node: ast.expr, text: str) -> None:
+def _check_number(node: ast.expr, text: str, constants: frozenset[str]) -> None:
     """Integer arithmetic over measures."""
     match node:
         case ast.Name():
             return
         case ast.Constant(value=value) if type(value) is int:
             return
-        case ast.BinOp(left=left, op=ast.Mult(), right=right) if not (_constant(left) or _constant(right)):
+        case ast.BinOp(left=left, op=ast.Mult(), right=right) if not (
+            _constant(left, constants) or _constant(right, constants)
+        ):
             # Two measures of 10^12 multiplied would overflow int64, and arrays would decide unlike integers.
             raise ExpressionError(f"rule {text!r}: {ast.unparse(node)!r} multiplies two measures")
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-            _check_number(left, text)
-            _check_number(right, text)
+            _check_number(left, text, constants)
+            _check_number(right, text, constants)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            _check_number(operand, text)
+            _check_number(operand, text, constants)
         case _:
             raise ExpressionError(f"rule {text!r}: {ast.unparse(node)!r} is not in the grammar of checks")
 
 
-def _constant(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant)
+def _constant(node: ast.expr, constants: frozenset[str]) -> bool:
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id in constants)
 
 
 def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:

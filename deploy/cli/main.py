@@ -17,7 +17,7 @@ from kafka.errors import KafkaError
 from pydantic import ValidationError
 
 from consumers.verify import NotVerifiable
-from deploy.cli import principal_commands, read_commands, send_commands, stack_commands, unit_commands
+from deploy.cli import look_commands, principal_commands, read_commands, send_commands, stack_commands, unit_commands
 from deploy.cli.options import examples
 from deploy.errors import StackError
 from deploy.kafka_errors import BrokerError, JarsUnavailableError, NotReadyError
@@ -60,6 +60,7 @@ for _command in (
     read_commands.figures_command,
     read_commands.rejected_command,
     read_commands.receipts_command,
+    look_commands.findings_command,
     unit_commands.units_command,
     unit_commands.units_import_command,
     stack_commands.verify_command,

@@ -12,6 +12,7 @@ import click
 from consumers.export import Layout
 from producers.history import read_time
 from schemas.period import Period, PeriodError, parse_period
+from schemas.read_model import Axis
 from schemas.settings import Settings, load_settings
 from schemas.unit import UBND
 
@@ -99,6 +100,19 @@ def line_option(command: Command) -> Command:
         metavar="LINE",
         help="The hierarchy: ubnd, or one of organisations such as health.",
     )(command)
+
+
+def as_of_options(command: Command) -> Command:
+    """`--as-of TIMESTAMP` and `--axis`."""
+    as_of = click.option("--as-of", type=Moment(), metavar="TIMESTAMP", help="As known at that moment, inclusive.")
+    axis = click.option(
+        "--axis",
+        type=click.Choice([axis.value for axis in Axis]),
+        default=Axis.ACCEPTED.value,
+        show_default=True,
+        help="Known by the broker's time of acceptance, or by the sender's time of issue.",
+    )
+    return as_of(axis(command))
 
 
 def data_folder(given: Path | None) -> Path:

@@ -8,7 +8,16 @@ from pathlib import Path
 import click
 
 from consumers.export import figure_lines, receipt_lines, rejection_lines
-from deploy.cli.options import Day, Moment, PeriodName, data_folder, data_option, examples, format_option, line_option
+from deploy.cli.options import (
+    Day,
+    PeriodName,
+    as_of_options,
+    data_folder,
+    data_option,
+    examples,
+    format_option,
+    line_option,
+)
 from deploy.cli.output import print_lines
 from deploy.reading import millis, open_read_model
 from deploy.stack import running_stack
@@ -53,14 +62,7 @@ unit_option = click.option("--unit", metavar="CODE", help="Only those of this un
     show_default=True,
     help="Its own report, or that plus everything below it.",
 )
-@click.option("--as-of", type=Moment(), metavar="TIMESTAMP", help="As known at that moment, inclusive.")
-@click.option(
-    "--axis",
-    type=click.Choice([axis.value for axis in Axis]),
-    default=Axis.ACCEPTED.value,
-    show_default=True,
-    help="Known by the broker's time of acceptance, or by the sender's time of issue.",
-)
+@as_of_options
 @line_option
 @format_option
 @data_option

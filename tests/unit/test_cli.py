@@ -14,7 +14,7 @@ from schemas.exit import Exit
 
 COMMANDS = {
     "up", "down", "status", "replay", "simulate", "drain", "figures", "rejected", "receipts", "verify", "rebuild",
-    "units", "units-import", "principals",
+    "units", "units-import", "principals", "findings",
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import pytest
 
+from deploy import checks_page
 from deploy.cli.main import cli
 from deploy.forms_page import PAGE, page
 from schemas.catalogue import RELEASED, Catalogue
@@ -414,6 +415,10 @@ def released() -> Catalogue:
 
 def test_the_page_of_forms_is_what_the_catalogue_says() -> None:
     assert read(PAGE) == page(released()), "run `python -m deploy.forms_page`"
+
+
+def test_the_page_of_checks_is_what_the_catalogue_says() -> None:
+    assert read(checks_page.PAGE) == checks_page.page(released()), "run `python -m deploy.checks_page`"
 
 
 def test_the_page_of_forms_shows_every_form_measure_and_check() -> None:
