@@ -51,10 +51,15 @@ def _compare(numbers: Numbers, check: CrossCheck, unit: UnitCode, days: Span) ->
     for code in numbers.reporting(check.terms.values(), unit, days):
         spans = [days] if check.every is Every.DAYS else [*_periods(numbers, lead.form, lead.line, code, days, kind)]
         for span in spans:
-            answers = {name: numbers.values(term, code, span, check.by, kind) for name, term in check.terms.items()}
-            if any(isinstance(answer, Blank) for answer in answers.values()):
+            groups: dict[str, Mapping[Key, Number]] = {}
+            for name, term in check.terms.items():
+                answer = numbers.values(term, code, span, check.by, kind)
+                if not isinstance(answer, Blank):
+                    groups[name] = answer
+                elif term.optional:
+                    groups[name] = {}
+            if len(groups) < len(check.terms):
                 continue
-            groups = {name: answer for name, answer in answers.items() if not isinstance(answer, Blank)}
             for key in sorted({key for group in groups.values() for key in group}):
                 found = _compared(numbers, check, code, span, key, {n: g.get(key, 0) for n, g in groups.items()})
                 if found is not None:

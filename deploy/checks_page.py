@@ -71,7 +71,8 @@ def term_words(term: Term) -> str:
         Over.WEEK: ", the last seven days",
     }[term.over]  # fmt: skip
     line = "" if term.line == UBND else f", line {term.line}"
-    return f"`{term.value.text}` of `{term.form}`{rows}{over}{line}"
+    optional = ", 0 where nothing was reported" if term.optional else ""
+    return f"`{term.value.text}` of `{term.form}`{rows}{over}{line}{optional}"
 
 
 def _wrapped(text: str) -> list[str]:

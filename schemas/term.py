@@ -43,6 +43,8 @@ class Term:
     period: PeriodType
     dimensions: frozenset[str]
     """Dimensions of the form."""
+    optional: bool = False
+    """Nothing reported is 0: for forms that not everybody has something to say in."""
 
 
 class TermPart(Part):
@@ -54,6 +56,7 @@ class TermPart(Part):
     over: Over = Over.DAYS
     line: Name = str(UBND)
     period: PeriodType | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def read_term(file: TomlFile, part: TermPart, known: Known, *path: str | int) ->
         LineName(part.line),
         period,
         frozenset(dimensions),
+        part.optional,
     )
 
 

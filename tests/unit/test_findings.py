@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import string
 from dataclasses import replace
 from datetime import date, datetime
@@ -21,13 +22,18 @@ from schemas.figure import ScopeCode, State
 from schemas.finding import Finding
 from schemas.read_model import Axis
 from schemas.report import Cell, Millis
-from schemas.unit import UnitCode
+from schemas.unit import LineName, UnitCode
 from tests.support.figures import Sent, as_figure
 from tests.support.read_model import FigureLog, reading
 from tests.support.tam_duong import TamDuong, week
 
+UNITS = """code,name,level,kind,place,valid_from,valid_to
+VN,Việt Nam,nation,administrative,,2021-01-01,
+G18,Bộ Y tế,nation,agency,VN,2021-01-01,
+H35,Sở Y tế,province,agency,VN,2021-01-01,
+"""
+HEALTH = "code,superior,valid_from,valid_to\nH35,G18,2021-01-01,\n"
 TREE = """code,name,level,parent,valid_from,valid_to
-VN,Việt Nam,nation,,2021-01-01,
 01,Thành phố Hà Nội,province,VN,2021-01-01,
 """
 DAY = date(2021, 12, 17)
@@ -37,7 +43,8 @@ DAY = date(2021, 12, 17)
 def files() -> dict[str, bytes]:
     """The released catalogue without its units, which take a second to read."""
     folders = ("forms/*.avsc", "codes/*.csv", "checks/*.toml")
-    return {path.relative_to(RELEASED).as_posix(): path.read_bytes() for one in folders for path in RELEASED.glob(one)}
+    found = {path.relative_to(RELEASED).as_posix(): path.read_bytes() for one in folders for path in RELEASED.glob(one)}
+    return {**found, "units/base.csv": UNITS.encode(), "lines/health-base.csv": HEALTH.encode()}
 
 
 def ask(data: Path, unit: str, first: date, last: date, as_of: str = "", only: tuple[str, ...] = ()) -> list[Finding]:
@@ -196,6 +203,54 @@ def test_comparison_over_days_levels_and_stocks(
     made.send([stock(DAYS[day], unit, doses, 10 + number) for number, (day, unit, doses) in enumerate(stocks)])
     found = ask(tmp_path, "VN", DAYS[1], DAYS[1])
     assert [(one.unit, one.value, one.expected) for one in found] == expected
+
+
+def row_of(files: dict[str, bytes], form: str, **given: Cell) -> tuple[tuple[str, Cell], ...]:
+    """A row of a form with zeros where nothing is given."""
+    fields = json.loads(files[f"forms/{form}.avsc"])["fields"][2]["type"]["items"]["fields"]
+    return tuple((one["name"], given.get(one["name"], 0)) for one in fields)
+
+
+def test_released_checks_follow_the_doses_from_receipt_to_stock(tmp_path: Path, files: dict[str, bytes]) -> None:
+    """40 received, 30 used and 11 discarded; 12 said to be left of 10 + 40 − 30 − 11; 29 taken from stock for 30."""
+    made = TamDuong(tmp_path, FigureLog(Catalogue(files).with_tree(COMMUNES, "small")))
+    here: dict[str, Cell] = {"round": "1", "vaccine": "comirnaty"}
+    day, before = DAYS[1], DAYS[0]
+    tables: list[tuple[str, date, dict[str, Cell]]] = [
+        ("vaccine-receipt", day, {"doses_received": 40}),
+        ("vaccination-daily", day, {"doses_used": 30, "doses_discarded": 11}),
+        ("vaccine-stock", before, {"received": 10, "closing": 10}),
+        ("vaccine-stock", day, {"opening": 10, "received": 40, "used": 29, "discarded": 11, "closing": 12}),
+    ]
+    made.send(
+        [
+            Sent("a1", form, on, 1, (0, at), State.REPORT, (row_of(files, form, **here, **cells),), "", at + 1, at + 1)
+            for at, (form, on, cells) in enumerate(tables)
+        ]
+    )
+    found = ask(tmp_path, "a1", day, day)
+    assert [(one.check, one.value, one.expected) for one in found] == [
+        ("doses-within-received", 41, 40), ("stock-is-in-less-out", 12, 10), ("stock-used-is-doses-used", 29, 30),
+    ]  # fmt: skip
+
+
+def test_two_lines_are_compared_at_one_place(tmp_path: Path, files: dict[str, bytes]) -> None:
+    """What the committee of a1 reports, and what the health station placed in a1 does."""
+    tree = Catalogue(files).with_tree(COMMUNES, "small").files
+    station = UNITS.splitlines()[0] + "\nH35.14,Trạm Y tế a1,commune,health-station,a1,2021-01-01,\n"
+    health = {"units/more.csv": station.encode(), "lines/health-more.csv": HEALTH.replace("H35", "H35.14").encode()}
+    made = TamDuong(tmp_path, FigureLog(Catalogue({**tree, **health})))
+    here: dict[str, Cell] = {"round": "1", "vaccine": "comirnaty", "dose1": 7}
+    own = Sent("a1", "vaccination-daily", DAY, 1, (0, 1), State.REPORT,
+               (row_of(files, "vaccination-daily", **here),), "", 1, 1)  # fmt: skip
+    theirs = replace(
+        own, unit="H35.14", source=(0, 2), rows=(row_of(files, "vaccination-daily", **{**here, "dose1": 9}),)
+    )
+    made.log.report(own)
+    made.log._append("G18", replace(as_figure(made.log.catalogue, theirs), line=LineName("health")), 2)
+    made.send([])
+    found = ask(tmp_path, "a1", DAY, DAY, only=("health-line-agrees",))
+    assert [(one.unit, one.value, one.expected) for one in found] == [("a1", 7, 9)]
 
 
 # What stands out
