@@ -4,15 +4,12 @@
     verdict = verify_segment(folder)   # any time later
     print(verdict.word, verdict.lost, verdict.double, verdict.wrong)
 
-    python -m tests.faults.campaign.verifier.verify FOLDER
-
 Written from the contract; neither the ledger nor the product's own `verify` is looked at or called. Two ways lead to
 each figure: the plain sum of the standing reports at every level, and the fold of `figures` offset by offset.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -65,19 +62,3 @@ def _verify(folder: Path, log: LogFile, work: Work, verdict: Verdict) -> None:
     check_settled(log, work, tree, verdict)
     check_outcomes(work, verdict)
     check_watching(work, verdict)
-
-
-def main() -> int:
-    """Verify the segment in the folder given, print what was found, 0 where it is EXACT."""
-    verdict = verify_segment(Path(sys.argv[1]))
-    for anomaly in verdict.anomalies:
-        print(anomaly)
-    for what, count in sorted(verdict.compared_by.items()):
-        print(f"{count:>9} {what}")
-    print(f"{verdict.word}: sent {verdict.sent}, acknowledged {verdict.acknowledged}, lost {verdict.lost}, "
-          f"double {verdict.double}, wrong {verdict.wrong}")  # fmt: skip
-    return int(verdict.word != "EXACT")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
