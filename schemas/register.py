@@ -103,7 +103,7 @@ class Registers:
         """The key registered under `kid`, whenever."""
         return self._keys.get(kid)
 
-    def keys(self) -> list[KeyEntry]:
+    def all_keys(self) -> list[KeyEntry]:
         """All keys ever registered, in the order of the log."""
         return list(self._keys.values())
 

@@ -17,7 +17,15 @@ from kafka.errors import KafkaError
 from pydantic import ValidationError
 
 from consumers.verify import NotVerifiable
-from deploy.cli import look_commands, principal_commands, read_commands, send_commands, stack_commands, unit_commands
+from deploy.cli import (
+    key_commands,
+    look_commands,
+    principal_commands,
+    read_commands,
+    send_commands,
+    stack_commands,
+    unit_commands,
+)
 from deploy.cli.options import examples
 from deploy.errors import StackError
 from deploy.kafka_errors import BrokerError, JarsUnavailableError, NotReadyError
@@ -66,6 +74,7 @@ for _command in (
     stack_commands.verify_command,
     stack_commands.rebuild_command,
     principal_commands.principals,
+    key_commands.keys,
 ):
     cli.add_command(_command)
 

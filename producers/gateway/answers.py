@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from itertools import islice
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -29,6 +31,8 @@ from producers.gateway.shown import (
     units_named,
 )
 from producers.gateway.store import Lookup
+from producers.sequences import last_looked_at
+from schemas.catalogue import Catalogue
 from schemas.form import Form, FormId
 from schemas.period import PeriodError, PeriodText, parse_period
 from schemas.read_model import ReadModel, SeriesHead
@@ -42,11 +46,12 @@ _LIMIT, _MOST = 100, 500
 class Answers:
     """Reads for accounts."""
 
-    def __init__(self, door: Door, registry: Registry, questions: Questions, lookup: Lookup) -> None:
+    def __init__(self, door: Door, registry: Registry, questions: Questions, lookup: Lookup, sequences: Path) -> None:
         self._door = door
         self._registry = registry
         self._questions = questions
         self._lookup = lookup
+        self._sequences = sequences
 
     async def receipt(self, request: Request, caller: Caller, language: Language) -> Response:
         """What became of one report. One that is not the account's to read is not found."""
@@ -90,7 +95,7 @@ class Answers:
         self._door.check_reading(caller, unit)
         if asked.get("scope", Scope.OWN) not in list(Scope):
             raise _bad("scope", "own hoặc subtree", "own or subtree")
-        line = LineName(asked.get("line", UBND))
+        line = _line(asked.get("line"), self._registry.catalogue())
         series = Series(line, unit, form, period, by, Scope(asked.get("scope", Scope.OWN)))
         head: SeriesHead | None = (await self._questions.ask(_head, series))[0]
         highest = max(self._lookup.highest(series), head.revision if head else 0)
@@ -120,7 +125,7 @@ class Answers:
         """Units of a day by name or code (`q`), or those directly below one (`under`)."""
         asked, catalogue = request.query_params, self._registry.catalogue()
         day, limit = _day(asked.get("day"), caller.day), _limit(asked.get("limit"))
-        line = LineName(asked.get("line", UBND))
+        line = _line(asked.get("line"), catalogue)
 
         def found() -> Iterator[Unit]:
             if asked.get("under"):
@@ -146,7 +151,9 @@ class Answers:
         """The keys registered for a unit."""
         unit = UnitCode(_needed(request.query_params.get("unit"), "unit"))
         self._door.check_reading(caller, unit)
-        return _json({"keys": [key_shown(entry) for entry in self._registry.keys_of(unit)]}, language)
+        entries = self._registry.keys_of(unit)
+        signed = await run_in_threadpool(last_looked_at, self._sequences, [entry.kid for entry in entries])
+        return _json({"keys": [key_shown(entry, signed.get(entry.kid)) for entry in entries]}, language)
 
 
 def _json(content: dict[str, Any], language: Language, **headers: str) -> Response:
@@ -188,6 +195,13 @@ def _needed(found: str | None, name: str) -> str:
     if not found:
         raise _bad(name, "còn thiếu", "it is missing")
     return found
+
+
+def _line(text: str | None, catalogue: Catalogue) -> LineName:
+    if text is not None and text not in catalogue.units.lines:
+        known = ", ".join(sorted(catalogue.units.lines))
+        raise _bad("line", f"một trong {known}", f"one of {known}")
+    return LineName(text or UBND)
 
 
 def _limit(text: str | None) -> int:

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ from producers.registration import now_ms
 from producers.settlement import read_receipts
 from schemas.failpoint import failpoint
 from schemas.log import LogUnreachable
-from schemas.report import KeyId, Millis, Revision, Source
+from schemas.report import Millis, Revision, Source
 from schemas.settings import Settings
 
 logger = logging.getLogger("chungsuc.gateway")
@@ -72,7 +72,6 @@ class Courier:
         self._away = False
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
         self.ready = threading.Event()
-        self.kid = KeyId("")
         self.failure: BaseException | None = None
 
     @property
@@ -123,14 +122,15 @@ class Courier:
                 left = list(self._queue)
                 self._queue.clear()
             for _, answer in left:
-                answer.set_exception(_away())
+                if answer.set_running_or_notify_cancel():
+                    answer.set_exception(_away())
 
     def _work(self) -> None:
         store = GatewayStore(self._settings.data / FILE)
         try:
             with Publisher(self._settings, store.outbox, timeout_s=_ATTEMPT_S, rounds=2) as publisher:
-                rounds = _Rounds(self._settings, store, publisher)
-                self.kid = store.signing_key().kid
+                rounds = _Rounds(self._settings, store, publisher, self._landed)
+                store.signing_key()
                 self._away = not rounds.publish()
                 self.ready.set()
                 while not self._stopping:
@@ -143,12 +143,16 @@ class Courier:
         try:
             rounds.serve(jobs)
         finally:
-            with self._news:
-                self._in_flight -= {(job.principal, job.key) for job, _ in jobs if job.key is not None}
-            for _, answer in jobs:
+            for job, answer in jobs:
                 if not answer.done():
+                    self._landed(job)
                     answer.set_exception(_away())
         self._away = rounds.away
+
+    def _landed(self, job: Job) -> None:
+        """Before anybody is told, so that who repeats the request at once is not told that it is under way."""
+        with self._news:
+            self._in_flight.discard((job.principal, job.key or ""))
 
     def _next(self, pause_s: float) -> list[tuple[Job, Answer]]:
         with self._news:
@@ -158,19 +162,22 @@ class Courier:
             found = [self._queue.popleft() for _ in range(count)]
             # From here on an answer can't be given up: setting one that was would end this thread.
             given_up = [one for one in found if not one[1].set_running_or_notify_cancel()]
-            self._in_flight -= {(job.principal, job.key) for job, _ in given_up if job.key is not None}
+            self._in_flight -= {(job.principal, job.key or "") for job, _ in given_up}
         return [one for one in found if one not in given_up]
 
 
 class _Rounds:
     """What one round does, in the courier's thread."""
 
-    def __init__(self, settings: Settings, store: GatewayStore, publisher: Publisher) -> None:
+    def __init__(
+        self, settings: Settings, store: GatewayStore, publisher: Publisher, landed: Callable[[Job], None]
+    ) -> None:
         self._settings = settings
         self._store = store
         self._publisher = publisher
+        self._landed = landed
         self._failures = 0
-        self._tidied = 0.0
+        self._tidied = time.monotonic()
 
     @property
     def away(self) -> bool:
@@ -198,11 +205,13 @@ class _Rounds:
             self._tidy()
 
     def _answer(self, jobs: Sequence[tuple[Job, Answer]], taken: Sequence[list[Taken] | Refusal]) -> None:
-        for (_, answer), found in zip(jobs, taken, strict=True):
-            if isinstance(found, Refusal):
-                answer.set_exception(found)
+        for (job, answer), found in zip(jobs, taken, strict=True):
+            outcomes = found if isinstance(found, Refusal) else [self._outcome(one) for one in found]
+            self._landed(job)
+            if isinstance(outcomes, Refusal):
+                answer.set_exception(outcomes)
             else:
-                answer.set_result([self._outcome(one) for one in found])
+                answer.set_result(outcomes)
 
     def publish(self) -> bool:
         """Send all that waits; whether the broker took it."""

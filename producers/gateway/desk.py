@@ -86,7 +86,7 @@ class Desk:
             try:
                 if isinstance(item, Refusal):
                     raise item
-                judged = self._judgment.judged(_expecting(item, after, body.batch), caller, self._courier.kid)
+                judged = self._judgment.judged(_expecting(item, after, body.batch), caller)
                 found.append(with_trace(judged, *named))
             except Refusal as refusal:
                 found.append(refusal if refusal is item else refusal.at(pointer))

@@ -6,7 +6,7 @@ write to Kafka directly, and a decision may come in between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from producers.gateway.door import Caller, Door
 from producers.gateway.draft import Draft, Item, Signed
@@ -20,18 +20,15 @@ from schemas.report import REPORT_TYPE, Header, KeyId, Offset, Report, Revision,
 from schemas.signature import SignedRecord, sign
 from schemas.topics import partition_of
 
-_AS_SIGNATURE = bytes(64)
 
+class _NotYet:
+    """Stands where the gateway's key will sign, while key and signature are not looked at."""
 
-@dataclass(frozen=True, slots=True)
-class _Unsigned:
-    """Stands where the gateway's key will sign, while the signature is not looked at."""
-
-    kid: KeyId
+    kid = KeyId("kid-gateway")
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes."""
-        return _AS_SIGNATURE
+        return bytes(64)
 
 
 class Judgment:
@@ -41,16 +38,15 @@ class Judgment:
         self._registry = registry
         self._partitions = partitions
 
-    def judged(self, item: Item, caller: Caller, kid: KeyId) -> Item:
-        """The item as it may be sent, `kid` being the gateway's key. Raises Refusal."""
+    def judged(self, item: Item, caller: Caller) -> Item:
+        """The item as it may be sent. Raises Refusal."""
         form, series = item.form, item.series
         for_other = series.entered_by is not None
         if not may_submit(caller.bindings, item.sender, form.id, caller.day, for_other=for_other):
             raise self._not_allowed(item, caller)
         if isinstance(item, Signed):
             return self._signed(item, caller)
-        record = self._provisional(item, caller, kid)
-        self._decide(record, caller, check_signatures=False)
+        self._decide(self._provisional(item, caller), caller, check_signatures=False)
         return item
 
     def _signed(self, item: Signed, caller: Caller) -> Signed:
@@ -64,7 +60,7 @@ class Judgment:
         self._decide(item.record, caller, check_signatures=True)
         return item
 
-    def _provisional(self, item: Draft, caller: Caller, kid: KeyId) -> SignedRecord:
+    def _provisional(self, item: Draft, caller: Caller) -> SignedRecord:
         """The record as it will be, but for revision, sequence and signature, which no rule of content asks for."""
         header = Header(
             item.unit, item.period, item.kind, Revision(1), 1, item.issued_at or caller.at, None, item.line, item.scope,
@@ -72,7 +68,7 @@ class Judgment:
         )  # fmt: skip
         report = Report(item.form.id, header, item.rows, item.narrative)
         return sign(
-            _Unsigned(kid), key=item.unit.encode(), value=encode_report(item.form, report), event_type=REPORT_TYPE,
+            _NotYet(), key=item.unit.encode(), value=encode_report(item.form, report), event_type=REPORT_TYPE,
             event_id=report.event_id, time=iso_time(header.issued_at),
         )  # fmt: skip
 

@@ -49,7 +49,7 @@ def description() -> Schema:
 
 
 def downgraded(document: Mapping[str, Any]) -> Schema:
-    """The same in OpenAPI 3.0.3: `nullable`, one `example`, `enum` for `const`."""
+    """The same in OpenAPI 3.0.3: `nullable`, one `example`, base64 as `byte`."""
     found = _without_3_1(deepcopy(dict(document)))
     if not isinstance(found, dict):
         raise TypeError(found)
@@ -69,6 +69,8 @@ def _without_3_1(node: Any) -> Any:
         made |= {"type": others[0]} if len(others) == 1 else {"anyOf": [{"type": kind} for kind in others]}
         if "null" in kinds:
             made["nullable"] = True
+    if made.pop("contentEncoding", None) == "base64":
+        made["format"] = "byte"
     if isinstance(made.get("examples"), list):
         made["example"] = made.pop("examples")[0]
     return made
@@ -246,8 +248,9 @@ def _schemas() -> Schema:
                         kind=_WORDS, superior=_MAYBE, valid_from=_DAY,
                         valid_to={"type": ["string", "null"], "format": "date"}),
         "Units": _listed("units", "Unit", day=_DAY),
-        "Key": _object("kid unit public_key valid_after valid_until reason", kid=_WORDS, unit=_WORDS,
-                       public_key=_WORDS, valid_after=_WORDS, valid_until=_MAYBE, reason=_MAYBE),
+        "Key": _object("kid unit public_key valid_after valid_until reason sequence", kid=_WORDS, unit=_WORDS,
+                       public_key=_WORDS, valid_after=_WORDS, valid_until=_MAYBE, reason=_MAYBE,
+                       sequence={"type": ["object", "null"]}),
         "Keys": _listed("keys", "Key"),
         "Problem": _object(
             "type title status detail", type=_WORDS, title=_WORDS, status={"type": "integer"}, detail=_WORDS,

@@ -14,8 +14,8 @@ from schemas.catalogue import Catalogue
 from schemas.log import TopicReader
 from schemas.principal import Binding, PrincipalName
 from schemas.read_model import NotReady
-from schemas.register import KeyEntry, Registers
-from schemas.report import Millis
+from schemas.register import KeyEntry, PrincipalEntry, Registers
+from schemas.report import KeyId, Millis
 from schemas.settings import Settings
 from schemas.signature import PublicKey
 from schemas.topics import ACTS
@@ -34,10 +34,29 @@ class Registry(Protocol):
         """What an account may do now."""
 
     def admission(self, *, check_signatures: bool = True) -> Admission:
-        """What ingest would decide by the acts known here. Raises NotReady before the first catalogue."""
+        """What ingest would decide by the acts known here. Raises NotReady before the first catalogue.
+
+        Without signatures: of what this gateway is going to attest, under whichever key it then has.
+        """
 
     def keys_of(self, unit: UnitCode) -> Sequence[KeyEntry]:
         """All keys ever registered for a unit."""
+
+
+class Attesting:
+    """Authorities for what is not signed yet: any key id is this gateway's, which serves `unit` and those below."""
+
+    def __init__(self, registers: Registers, unit: UnitCode) -> None:
+        self._registers = registers
+        self._entry = KeyEntry(KeyId("this gateway"), unit, PublicKey(b""), Millis(-1), attests=True)
+
+    def key(self, kid: object) -> KeyEntry:
+        """This gateway's."""
+        return self._entry
+
+    def principal(self, name: str) -> PrincipalEntry | None:
+        """The account of that name."""
+        return self._registers.principal(name)
 
 
 class ActRegistry:
@@ -45,6 +64,7 @@ class ActRegistry:
 
     def __init__(self, settings: Settings) -> None:
         self._registers = Registers(PublicKey(bytes.fromhex(settings.operator_key)), settings.act_delay_ms)
+        self._attesting = Attesting(self._registers, UnitCode(settings.gateway_unit))
         self._reader = TopicReader(settings.bootstrap, settings.topic(ACTS))
         self._lock = threading.Lock()
         self._admissions: dict[bool, Admission] = {}
@@ -80,7 +100,8 @@ class ActRegistry:
                 raise NotReady("no catalogue has been released yet")
             found = self._admissions.get(check_signatures)
             if found is None or found.catalogue is not catalogue:
-                found = Admission(catalogue, self._registers, check_signatures=check_signatures)
+                authorities = self._registers if check_signatures else self._attesting
+                found = Admission(catalogue, authorities, check_signatures=check_signatures)
                 self._admissions[check_signatures] = found
             return found
 

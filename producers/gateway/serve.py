@@ -29,6 +29,7 @@ from producers.gateway.questions import Opener, Questions
 from producers.gateway.registry import ActRegistry
 from producers.gateway.store import FILE, Lookup
 from producers.registration import now_ms
+from producers.sequences import FILE as SEQUENCES_FILE
 from schemas.metrics import READY
 from schemas.settings import Settings
 
@@ -65,7 +66,7 @@ class Service:
         self._lookup = Lookup(settings.data / FILE)
         judgment = Judgment(self._registry, settings.partitions)
         desk = Desk(door, self._registry, judgment, self._questions, self.courier, audit)
-        answers = Answers(door, self._registry, self._questions, self._lookup)
+        answers = Answers(door, self._registry, self._questions, self._lookup, settings.data / SEQUENCES_FILE)
         self.app: Starlette = application(Parts(door, desk, answers, now_ms, self.healthy))
 
     def healthy(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from producers.gateway.refusal import Language
 from producers.gateway.store import Held
+from producers.sequences import Signed
 from schemas.catalogue import Catalogue
 from schemas.form import Form
 from schemas.period import PeriodError, parse_period
@@ -110,6 +111,7 @@ def form_shown(form: Form, language: Language) -> dict[str, Any]:
 def form_whole(form: Form, catalogue: Catalogue, day: date, language: Language) -> dict[str, Any]:
     """One version of a form with its columns, the codes in force that day, its checks, and its Avro schema."""
     return form_shown(form, language) | {
+        "periods": [period.value for period in form.periods],
         "max_rows": form.max_rows,
         "source": form.source,
         "dimensions": [
@@ -139,6 +141,11 @@ def form_whole(form: Form, catalogue: Catalogue, day: date, language: Language) 
              else "row", "message": _words((check.message_vi, check.message_en), language)}
             for check in form.checks
         ],
+        "narrative": [
+            {"name": section.name, "label": _words((section.label_vi, section.label_en), language),
+             "required": section.required, "max_letters": section.max_letters}
+            for section in form.sections
+        ],
         "avro": json.loads(form.text),
     }  # fmt: skip
 
@@ -156,8 +163,8 @@ def unit_shown(unit: Unit, superior: UnitCode | None) -> dict[str, Any]:
     }
 
 
-def key_shown(entry: KeyEntry) -> dict[str, Any]:
-    """A registered key."""
+def key_shown(entry: KeyEntry, signed: Signed | None) -> dict[str, Any]:
+    """A registered key, with gaps and forks in what it has signed, as the operator last looked."""
     return {
         "kid": entry.kid,
         "unit": entry.unit,
@@ -165,6 +172,13 @@ def key_shown(entry: KeyEntry) -> dict[str, Any]:
         "valid_after": time_text(entry.after),
         "valid_until": None if entry.until == NEVER else time_text(entry.until),
         "reason": entry.reason or None,
+        "sequence": None
+        if signed is None
+        else {
+            "highest": signed.highest,
+            "gaps": [{"first": first, "last": last} for first, last in signed.gaps],
+            "forks": [{"number": number, "ids": places.replace(":", "-").split()} for number, places in signed.forks],
+        },
     }
 
 

@@ -21,6 +21,7 @@ from producers.gateway.door import Door
 from producers.gateway.judgment import Judgment
 from producers.gateway.limits import Limits
 from producers.gateway.questions import Questions
+from producers.gateway.registry import Attesting
 from producers.gateway.store import FILE, GatewayStore, Lookup
 from schemas.act import AttesterRegistered, PrincipalBound
 from schemas.admission import Admission
@@ -61,7 +62,8 @@ class HeldRegistry:
         return () if entry is None else entry.bindings_at(now)
 
     def admission(self, *, check_signatures: bool = True) -> Admission:
-        return Admission(CATALOGUE, self.registers, check_signatures=check_signatures)
+        authorities = self.registers if check_signatures else Attesting(self.registers, ALL_UNITS)
+        return Admission(CATALOGUE, authorities, check_signatures=check_signatures)
 
     def keys_of(self, unit: UnitCode) -> Sequence[KeyEntry]:
         return self.registers.keys_of(unit)
@@ -94,11 +96,10 @@ class Bench:
         self.door = Door(self.accounts, registry, self.audit, Limits(20, self._burst))
         self.questions = Questions(lambda: SqliteReadModel(self.folder / FILE_NAME))
         self.courier = Courier(settings)
-        self.courier.kid = self.store.signing_key().kid
         self.lookup = Lookup(self.folder / FILE)
         judgment = Judgment(registry, PARTITIONS)
         desk = Desk(self.door, registry, judgment, self.questions, self.courier, self.audit)
-        answers = Answers(self.door, registry, self.questions, self.lookup)
+        answers = Answers(self.door, registry, self.questions, self.lookup, self.folder / "sequences.sqlite")
         return application(Parts(self.door, desk, answers, lambda: self.now, lambda: True))
 
     def headers(self, name: PrincipalName = CLERK, **more: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from schemas.exit import Exit
 
 COMMANDS = {
     "up", "down", "status", "replay", "simulate", "drain", "figures", "rejected", "receipts", "verify", "rebuild",
-    "units", "units-import", "principals", "findings",
+    "units", "units-import", "principals", "keys", "findings",
 }  # fmt: skip
 
 
@@ -64,6 +64,8 @@ def test_every_option_says_what_it_is_for() -> None:
         ["down"], ["status"], ["drain"], ["verify"], ["rebuild"], ["rejected"], ["receipts"],
         ["figures", "--unit", "106", "--form", "testing-daily"], ["simulate", "--under", "106", "--day", "2021-12-13"],
         ["principals", "list"], ["principals", "revoke", "x"], ["principals", "reset", "x"],
+        ["keys", "list"], ["keys", "check"], ["keys", "rotate", "x"], ["keys", "revoke", "x", "--reason", "y"],
+        ["keys", "register", "--unit", "x"],
     ],
 )  # fmt: skip
 def test_without_a_stack_each_command_says_so_in_one_line_and_exits_with_4(

@@ -14,9 +14,12 @@ import pytest
 from producers.audit import broken_at, read
 from producers.gateway.openapi import description, downgraded
 from producers.gateway.refusal import PROBLEMS, URN, Language, preferred
-from schemas.report import Kind, Millis
-from tests.support.gateway import CLERK, FRONT, OTHER, SUPERIOR, Bench, report
-from tests.support.signed import TESTING
+from producers.sequences import Sequences
+from schemas.log import Record
+from schemas.report import Kind, Millis, Offset
+from schemas.topics import REPORTS
+from tests.support.gateway import CLERK, FRONT, NOW, OTHER, SUPERIOR, Bench, report
+from tests.support.signed import CATALOGUE, TESTING
 from tests.support.signed import Draft as SignedDraft
 
 
@@ -104,6 +107,18 @@ async def test_what_no_binding_allows_is_refused(
 async def test_supervisor_reads_below_and_not_beside(client: httpx.AsyncClient, bench: Bench) -> None:
     assert (await client.get("/v1/keys?unit=c1", headers=bench.headers(FRONT))).json()["keys"][0]["unit"] == "c1"
     problem(await client.get("/v1/keys?unit=L", headers=bench.headers(FRONT)), 403, "not-allowed")
+
+
+async def test_gaps_that_the_operator_found_are_shown_to_the_sender(fresh: Bench) -> None:
+    async with client_of(fresh) as client:
+        assert (await client.get("/v1/keys?unit=c1", headers=fresh.headers())).json()["keys"][0]["sequence"] is None
+        signed = SignedDraft(sequence=3).record()
+        sequences = Sequences(fresh.folder / "sequences.sqlite")
+        sequences.take([Record(REPORTS, 0, Offset(0), NOW, signed.key, signed.value, signed.headers)], CATALOGUE,
+                       fresh.registers)  # fmt: skip
+        sequences.close()
+        (key,) = (await client.get("/v1/keys?unit=c1", headers=fresh.headers())).json()["keys"]
+    assert key["sequence"] == {"highest": 3, "gaps": [{"first": 1, "last": 2}], "forks": []}
 
 
 async def test_idempotency_key_is_needed_and_must_be_one(client: httpx.AsyncClient, bench: Bench) -> None:
@@ -254,7 +269,8 @@ async def test_unknown_addresses_and_methods_are_problems(client: httpx.AsyncCli
 
 
 async def test_questions_that_can_not_be_understood_are_refused(client: httpx.AsyncClient, bench: Bench) -> None:
-    for path in ("receipts", "receipts?unit=c1&since=x", "receipts?unit=c1&limit=0", "units?day=1", "units?limit=٣",
+    for path in ("units?line=x", "receipts", "receipts?unit=c1&since=x",
+                 "receipts?unit=c1&limit=0", "units?day=1", "units?limit=٣",
                  "series?unit=c1&form=x&period=y", "series?unit=c1&form=x&period=2021-12-13&scope=z"):  # fmt: skip
         problem(await client.get(f"/v1/{path}", headers=bench.headers()), 400, "bad-request")
     for path in ("receipts/x", "receipts/0-99", "forms/x", "units/x"):
