@@ -10,6 +10,7 @@ import pytest
 from schemas.exit import Exit
 from tests.faults.campaign.planting import D, found, small
 from tests.faults.campaign.verifier.__main__ import main
+from tests.faults.campaign.verifier.anomaly import Name
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -44,3 +45,11 @@ def test_folder_without_evidence_is_refused(
         run(tmp_path, monkeypatch)
     assert stopped.value.code == Exit.USAGE
     assert "history.jsonl is not there" in capsys.readouterr().err
+
+
+def test_every_anomaly_is_explained_on_the_page() -> None:
+    """The page's words, from which it is generated, name each of them in the table of anomalies."""
+    words = (Path(__file__).parent / "reliability.md").read_text("utf-8")
+    rows = [line.split("|")[1].strip() for line in words.splitlines() if line.startswith("| ")]
+    named = {name for row in rows for name in row.split(", ")}
+    assert {name.value for name in Name} <= named

@@ -15,7 +15,7 @@ The folder holds history.jsonl, log.sqlite and read-model.sqlite; a segment that
 `make faults` with --keep keeps all. Exit code 0: EXACT; 1: anomalies, or nothing was sent; 2: no evidence there.
 
 example:
-  python -m tests.faults.campaign.verifier /tmp/faults/seed-7
+  python -m tests.faults.campaign.verifier faults/segment-7-1795357484
 """
 
 
