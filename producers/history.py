@@ -4,7 +4,8 @@
     2021-12-13T15:45:00+07:00,03390,2021-12-13,report,,antigen,single,16,16,0,0
 
 Lines with one (published_at, unit, period, sent_by) are one send. A send is whole or left out: a table that lacks the
-line with the bad cell would be a false report. Data errors are values that name their line.
+line with the bad cell would be a false report. Texts beside the figures are columns such as `narrative.results`. Data
+errors are values that name their line.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from schemas.signature import SigningKey
 from schemas.unit import UBND, LineName, UnitCode, Units
 
 _REQUIRED = ("published_at", "unit", "period", "kind")
+_TEXT = "narrative."
 _SENT_BY = "sent_by"
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _LONG = 2**63
@@ -66,6 +68,7 @@ class _Group:
     sent_by: str
     kind: Kind | None = None
     rows: list[Row] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
     seen: set[tuple[str, ...]] = field(default_factory=set)
     bad: bool = False
 
@@ -167,6 +170,8 @@ class _Parser:
         self._dimensions = [dimension.name for dimension in form.dimensions]
         self._measures = [(measure.name, measure.optional) for measure in form.measures]
         self._cells = [*self._dimensions, *(name for name, _ in self._measures)]
+        self._texts: dict[str, str] = {}
+        """Sections of the narrative by the names of their columns."""
 
     def read(self, text: str) -> None:
         """Read all lines."""
@@ -193,7 +198,8 @@ class _Parser:
         expected = [*_REQUIRED, *self._cells]
         missing = [name for name in expected if name not in names]
         twice = sorted({name for name in names if names.count(name) > 1})
-        unknown = [name for name in names if name not in expected and name != _SENT_BY]
+        self._texts = {_TEXT + name: name for name in self._sections(names) if _TEXT + name in names}
+        unknown = [name for name in names if name not in expected and name not in (_SENT_BY, *self._texts)]
         if missing:
             self._problem(1, f"no column {', '.join(missing)}; nothing is sent of this file")
         if twice:
@@ -201,6 +207,12 @@ class _Parser:
         if unknown:
             self._problem(1, f"column {', '.join(unknown)} is not one of {self._form.id} and is not sent")
         return None if missing or twice else {name: index for index, name in enumerate(names)}
+
+    def _sections(self, names: Sequence[str]) -> Sequence[str]:
+        """The sections that may be there: the form's, or all where it says nothing about them."""
+        return [section.name for section in self._form.sections] or [
+            name.removeprefix(_TEXT) for name in names if name.startswith(_TEXT)
+        ]
 
     def _line(self, number: int, cells: Sequence[str], columns: Mapping[str, int], width: int) -> None:
         try:
@@ -243,6 +255,9 @@ class _Parser:
             raise _Bad(f"kind {cells[columns['kind']]!r} is not report, nil or withdrawal")
         first = group.kind is None
         group.kind = group.kind or kind
+        for column, section in self._texts.items():
+            if (text := cells[columns[column]]) and group.texts.setdefault(section, text) != text:
+                raise _Bad(f"another {column} than in the send of line {group.line}")
         if kind is not group.kind:
             raise _Bad(f"a {kind} in the send of line {group.line}, which is a {group.kind}")
         if kind is not Kind.REPORT:
@@ -290,6 +305,7 @@ class _Parser:
             kind=group.kind or Kind.REPORT,
             issued_at=group.published_at,
             rows=tuple(group.rows),
+            narrative=group.texts or None,
             entered_by=UnitCode(group.sent_by) if group.sent_by else None,
             where=f"line {group.line}",
         )

@@ -1,13 +1,15 @@
 """Acts: what people decide, folded from the topic `acts` into registers (design decision 10).
 
-A key of a unit or of a gateway is registered, a key is revoked, a principal is bound, a catalogue is released. They
-count only when signed by an operator key.
+A key of a unit or of a gateway is registered, a key is revoked, a principal is bound, a catalogue is released, an
+obligation is extended or lifted. They count only when signed by an operator key.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
+from schemas.period import PeriodText
 from schemas.principal import Binding, PrincipalName
 from schemas.report import KeyId, Millis
 from schemas.signature import PublicKey
@@ -60,7 +62,31 @@ class CatalogueReleased:
     bundle: bytes
 
 
-ActBody = KeyRegistered | KeyRevoked | CatalogueReleased | AttesterRegistered | PrincipalBound
+class Decided(StrEnum):
+    """What a superior may decide about an obligation; `restored` takes an earlier decision back."""
+
+    EXTENDED = "extended"
+    NOT_SUBJECT = "not-subject"
+    RESTORED = "restored"
+
+
+@dataclass(frozen=True, slots=True)
+class ObligationDecided:
+    """`by` decides, for a reason, about what `unit` owes under a regime for a period. The newest act about it counts.
+
+    `until`: the new deadline, inclusive, only where extended. Figures are not touched by it.
+    """
+
+    regime: str
+    unit: UnitCode
+    period: PeriodText
+    decided: Decided
+    until: Millis | None
+    by: UnitCode
+    reason: str
+
+
+ActBody = KeyRegistered | KeyRevoked | CatalogueReleased | AttesterRegistered | PrincipalBound | ObligationDecided
 
 
 @dataclass(frozen=True, slots=True)

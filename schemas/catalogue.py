@@ -20,15 +20,21 @@ from schemas.code_list import counted_code, read_codes
 from schemas.cross_check import read_checks
 from schemas.form import Fingerprint, Form, FormError, FormId
 from schemas.form_files import read_forms, require_codes
+from schemas.regime_file import RegimeError
+from schemas.regime_reader import LADDERS, read_regimes
 from schemas.reporters import TREE_COLUMNS, read_units, split_tree
 from schemas.table import TableError, table_rows
 from schemas.term import Known, known_forms
 from schemas.unit import UBND, LineName, UnitCode, Units
+from schemas.working_days import DAYS_OFF, WorkCalendar, read_days_off
 
 ANNOUNCEMENT_TYPE = "vn.chungsuc.catalogue.v1"
 RELEASED = Path(__file__).parent / "released"
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 """The zone of deadlines and of the day of acceptance."""
+_PATTERNS = (
+    "forms/*.avsc", "codes/*.csv", "units/*.csv", "lines/*.csv", "checks/*.toml", "regimes/*.toml", LADDERS, DAYS_OFF,
+)  # fmt: skip
 
 
 class CatalogueError(TableError):
@@ -59,7 +65,9 @@ class Catalogue:
             self.units = read_units(self.files)
             known = Known(known_forms(self._forms.values()), self.codes, self.units.lines | {UBND})
             self.checks = read_checks(self.files, known)
-        except FormError as error:
+            self.calendar = WorkCalendar(read_days_off(self.files))
+            self.regimes = read_regimes(self.files, self._forms.values(), self.units, self.zone)
+        except (FormError, RegimeError) as error:
             raise CatalogueError(str(error)) from error
         except TableError as error:
             raise CatalogueError(str(error), error.about, error.reason) from error
@@ -72,7 +80,7 @@ class Catalogue:
         """The catalogue of one or more folders laid out as `schemas/released` (`forms/`, `codes/`, …)."""
         files: dict[str, bytes] = {}
         for folder in folders:
-            for pattern in ("forms/*.avsc", "codes/*.csv", "units/*.csv", "lines/*.csv", "checks/*.toml"):
+            for pattern in _PATTERNS:
                 for path in sorted(folder.glob(pattern)):
                     files[path.relative_to(folder).as_posix()] = path.read_bytes()
         if not files:

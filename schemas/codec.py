@@ -16,7 +16,17 @@ from typing import Any
 
 import fastavro
 
-from schemas.act import Act, ActBody, AttesterRegistered, CatalogueReleased, KeyRegistered, KeyRevoked, PrincipalBound
+from schemas.act import (
+    Act,
+    ActBody,
+    AttesterRegistered,
+    CatalogueReleased,
+    Decided,
+    KeyRegistered,
+    KeyRevoked,
+    ObligationDecided,
+    PrincipalBound,
+)
 from schemas.figure import Figure, FigureKind, ScopeCode, Slot, State
 from schemas.form import Fingerprint, Form, FormId
 from schemas.form_reader import fingerprint_of
@@ -267,6 +277,8 @@ def encode_act(act: Act) -> bytes:
     body = {name: getattr(act.body, name) for name in act.body.__dataclass_fields__}
     if isinstance(act.body, PrincipalBound):
         body["bindings"] = [_binding_fields(binding) for binding in act.body.bindings]
+    if isinstance(act.body, ObligationDecided):
+        body["decided"] = act.body.decided.name
     kind = f"vn.chungsuc.{type(act.body).__name__}"
     schema, fingerprint = record_schema(_act_kinds()[kind])
     return _encode(schema, fingerprint, {"id": act.id, "issued_at": act.issued_at, "body": (kind, body)})
@@ -324,6 +336,11 @@ def _act_body(name: str, fields: Mapping[str, Any]) -> ActBody:
             return CatalogueReleased(fields["epoch"], fields["serial"], fields["digest"], fields["bundle"])
         case "PrincipalBound":
             return PrincipalBound(PrincipalName(fields["principal"]), tuple(map(_binding, fields["bindings"])))
+        case "ObligationDecided":
+            return ObligationDecided(
+                fields["regime"], UnitCode(fields["unit"]), PeriodText(fields["period"]), Decided[fields["decided"]],
+                None if fields["until"] is None else Millis(fields["until"]), UnitCode(fields["by"]), fields["reason"],
+            )  # fmt: skip
     raise NotDecodable(f"unknown kind of act {name}")
 
 

@@ -6,12 +6,13 @@ and `deploy/` hands it in. Every number comes with its coverage, and as-of is a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Protocol
 
+from schemas.act import ObligationDecided
 from schemas.catalogue import Catalogue
 from schemas.figure import Slot
 from schemas.form import Form, FormId
@@ -165,6 +166,38 @@ class SeriesHead:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """That an accepted report of a series came, and when; its numbers left out."""
+
+    unit: UnitCode
+    period: PeriodText
+    slot: Slot
+    revision: Revision
+    source: Source
+    kind: Kind
+    accepted_at: Millis
+    issued_at: Millis
+    entered_by: str
+
+    def came_at(self, axis: Axis) -> Millis:
+        """When it came, on an axis."""
+        return self.accepted_at if axis is Axis.ACCEPTED else self.issued_at
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A decision on an obligation: what it says, and its broker's and its author's time."""
+
+    about: ObligationDecided
+    recorded_at: Millis
+    issued_at: Millis
+
+    def made_at(self, axis: Axis) -> Millis:
+        """When it was made, on an axis."""
+        return self.recorded_at if axis is Axis.ACCEPTED else self.issued_at
+
+
+@dataclass(frozen=True, slots=True)
 class CountedLink:
     """One level on a report's way up. `version` is that of the unit's total now, empty where it has none yet."""
 
@@ -255,6 +288,14 @@ class ReadModel(Protocol):
 
     def heads(self, series: Sequence[Series]) -> list[SeriesHead | None]:
         """The highest accepted revision of each series, None where nothing was accepted; no series is unknown."""
+
+    def arrivals(
+        self, form: FormId, line: LineName, periods: Collection[PeriodText], units: Collection[UnitCode]
+    ) -> Sequence[Arrival]:
+        """What came of these series, whatever became of it later. Reports of the units' own scope only."""
+
+    def decisions(self) -> Sequence[Decision]:
+        """All decisions on obligations, in the order of the log."""
 
     def counted_up_to(self, source: Source) -> tuple[CountedLink, ...]:
         """The units above an accepted report, lowest first, and whether each one's total covers it, link by link.

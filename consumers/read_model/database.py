@@ -13,7 +13,7 @@ from pathlib import Path
 from schemas.read_model import NotReady
 
 FILE_NAME = "read-model.sqlite"
-LAYOUT = 1
+LAYOUT = 2
 """Raised with every change of the tables; another layout is refused, `rebuild` makes it anew."""
 
 _MAPPED_BYTES = 2**30
@@ -58,6 +58,10 @@ CREATE TABLE rejections (
     source_partition INTEGER NOT NULL, source_offset INTEGER NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL,
     field TEXT NOT NULL, detail_vi TEXT NOT NULL, detail_en TEXT NOT NULL, accepted_at INTEGER NOT NULL,
     PRIMARY KEY (source_partition, source_offset)) WITHOUT ROWID;
+CREATE TABLE decisions (
+    acts_offset INTEGER PRIMARY KEY, recorded_at INTEGER NOT NULL, issued_at INTEGER NOT NULL, regime TEXT NOT NULL,
+    unit TEXT NOT NULL, period TEXT NOT NULL, decided TEXT NOT NULL, until INTEGER, by_unit TEXT NOT NULL,
+    reason TEXT NOT NULL);
 CREATE INDEX rejections_by_key ON rejections (key, accepted_at);
 """
 

@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 
 from consumers.read_model.answers import Answer, entered, form_for
+from consumers.read_model.arrivals import KINDS, arrivals, decisions
 from consumers.read_model.checking import check
 from consumers.read_model.database import open_reader
 from consumers.read_model.links import links
@@ -25,9 +26,11 @@ from schemas.form import Fingerprint, FormId
 from schemas.period import PeriodError, PeriodText, parse_period
 from schemas.precedence import Outcome
 from schemas.read_model import (
+    Arrival,
     Axis,
     CountedLink,
     Coverage,
+    Decision,
     FigureQuery,
     Figures,
     FormPeriods,
@@ -41,10 +44,9 @@ from schemas.read_model import (
     UnknownUnit,
 )
 from schemas.receipt import Receipt
-from schemas.report import Digest, Kind, Millis, Offset, Revision, Scope, Series, Source
+from schemas.report import Digest, Millis, Offset, Revision, Scope, Series, Source
 from schemas.unit import UBND, LineName, Unit, UnitCode
 
-_KINDS = {State.REPORT: Kind.REPORT, State.NIL: Kind.NIL, State.WITHDRAWAL: Kind.WITHDRAWAL}
 _HISTORY = """SELECT slot, revision, state, source_partition, source_offset, accepted_at, issued_at, entered_by, kid,
     digest, form_version, "values", given, dims
 FROM own WHERE page = ? AND unit = ? ORDER BY accepted_at, source_partition, source_offset"""
@@ -156,11 +158,23 @@ class SqliteReadModel:
                     {r[0] for r in rows}}  # fmt: skip
             return tuple(
                 OwnRevision(
-                    unit, form, line, scope, period, Slot(row[0]), Revision(row[1]), _KINDS[State(row[2])],
+                    unit, form, line, scope, period, Slot(row[0]), Revision(row[1]), KINDS[State(row[2])],
                     Source(row[3], Offset(row[4])), Millis(row[5]), Millis(row[6]), row[7], row[8], Digest(row[9]),
                     _table(catalogue, *row[10:]), counts is not None and row[0] == counts.slot and row is best[row[0]],
                 )
                 for row in rows)  # fmt: skip
+
+    def arrivals(
+        self, form: FormId, line: LineName, periods: Collection[PeriodText], units: Collection[UnitCode]
+    ) -> Sequence[Arrival]:
+        """What came of these series, by period."""
+        with self._at_once() as connection:
+            return tuple(arrivals(connection, form, line, periods, units))
+
+    def decisions(self) -> Sequence[Decision]:
+        """All decisions on obligations, in the order of the log."""
+        with self._at_once() as connection:
+            return tuple(decisions(connection))
 
     def counted_up_to(self, source: Source) -> tuple[CountedLink, ...]:
         """The units above an accepted report, lowest first, and whether each one's total covers it, link by link."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from consumers.read_model.database import DatabaseRefused
 from consumers.read_model.decoding import Decoded, Decoder, PageKey
-from schemas.act import CatalogueReleased
+from schemas.act import CatalogueReleased, ObligationDecided
 from schemas.catalogue import Catalogue
 from schemas.codec import NotDecodable
 from schemas.failpoint import failpoint
@@ -50,6 +50,7 @@ ON CONFLICT DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, 
     detail = excluded.detail, highest_revision = excluded.highest_revision, figures_offset = excluded.figures_offset
 WHERE excluded.figures_offset < figures_offset"""
 _REJECTION = "INSERT INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_DECISION = "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _CATALOGUE = """INSERT INTO catalogue VALUES (1, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET epoch = excluded.epoch, serial = excluded.serial, digest = excluded.digest,
     bundle = excluded.bundle WHERE (excluded.epoch, excluded.serial) > (epoch, serial)"""
@@ -325,6 +326,11 @@ class Store:
     def _acts(self, records: Sequence[Record], applied: Applied) -> None:
         for record in records:
             act = self._registers.apply(record.key, record.value, list(record.headers), record.time)
+            if act is not None and isinstance(act.body, ObligationDecided):
+                about = act.body
+                self._connection.execute(
+                    _DECISION, (record.offset, record.time, act.issued_at, about.regime, about.unit, about.period,
+                                about.decided.value, about.until, about.by, about.reason))  # fmt: skip
             if act is not None and isinstance(act.body, CatalogueReleased):
                 body = act.body
                 if hashlib.sha256(body.bundle).digest() == body.digest:

@@ -14,7 +14,16 @@ import fastavro
 import fastavro.schema
 import pytest
 
-from schemas.act import Act, AttesterRegistered, CatalogueReleased, KeyRegistered, KeyRevoked, PrincipalBound
+from schemas.act import (
+    Act,
+    AttesterRegistered,
+    CatalogueReleased,
+    Decided,
+    KeyRegistered,
+    KeyRevoked,
+    ObligationDecided,
+    PrincipalBound,
+)
 from schemas.catalogue import RELEASED, Catalogue
 from schemas.codec import (
     MARKER,
@@ -49,7 +58,7 @@ from tests.support.signed import CATALOGUE, form_file, second_version
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 FORMS = list(Catalogue.from_folder(RELEASED).forms)
-RECORDS = ("figure", "receipts", "act", "act-2", "announcement")
+RECORDS = ("figure", "receipts", "act", "act-2", "act-3", "announcement")
 STOCK = next(form for form in CATALOGUE.forms if form.id == "stock-count")
 
 FIGURE = Figure(
@@ -80,6 +89,12 @@ ACTS = {
     "act-principal-bound": Act("5", Millis(5), PrincipalBound(PrincipalName("03390-vp-1"), (
         Binding(UnitCode("03390"), Role.CLERK, ("testing-daily",), date(2021, 12, 13), date(2022, 1, 31)),
         Binding(UnitCode("106"), Role.SUPERIOR)))),
+    "act-obligation-decided": Act("6", Millis(6), ObligationDecided(
+        "green-zone", UnitCode("03390"), PeriodText("T:2021-12-14:vung-xanh"), Decided.EXTENDED, Millis(2**40),
+        UnitCode("106"), "chờ kết quả xét nghiệm")),
+    "act-obligation-restored": Act("7", Millis(7), ObligationDecided(
+        "green-zone", UnitCode("03390"), PeriodText("T:2021-12-14:vung-xanh"), Decided.RESTORED, None, UnitCode("106"),
+        "")),
 }  # fmt: skip
 
 

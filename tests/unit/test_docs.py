@@ -19,6 +19,8 @@ import pytest
 from deploy import checks_page
 from deploy.cli.main import cli
 from deploy.forms_page import PAGE, page
+from deploy.regimes_page import PAGE as PAGE_OF_REGIMES
+from deploy.regimes_page import page as page_of_regimes
 from schemas.catalogue import RELEASED, Catalogue
 from schemas.exit import Exit
 from schemas.failpoint import VARIABLE
@@ -411,6 +413,12 @@ def test_planted_long_line_is_seen() -> None:
 @cache
 def released() -> Catalogue:
     return Catalogue.from_folder(RELEASED)
+
+
+def test_the_page_of_regimes_is_what_the_catalogue_says() -> None:
+    assert read(PAGE_OF_REGIMES) == page_of_regimes(read(PAGE_OF_REGIMES), released()), (
+        "run `python -m deploy.regimes_page`"
+    )
 
 
 def test_the_page_of_forms_is_what_the_catalogue_says() -> None:

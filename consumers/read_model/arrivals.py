@@ -1,0 +1,58 @@
+"""What obligations are judged by: which reports came when, and what was decided about them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+
+from schemas.act import Decided, ObligationDecided
+from schemas.figure import ScopeCode, Slot, State
+from schemas.form import FormId
+from schemas.period import PeriodText
+from schemas.read_model import Arrival, Decision
+from schemas.report import Kind, Millis, Offset, Revision, Source
+from schemas.unit import LineName, UnitCode
+
+_MANY = 400
+"""Above so many units a page is read whole, as in `standing`."""
+
+KINDS = {State.REPORT: Kind.REPORT, State.NIL: Kind.NIL, State.WITHDRAWAL: Kind.WITHDRAWAL}
+
+_ARRIVALS = """SELECT own.unit, slot, revision, source_partition, source_offset, state, accepted_at, issued_at,
+    entered_by
+FROM own JOIN pages ON own.page = pages.page
+WHERE pages.form = ? AND pages.scope = ? AND pages.line = ? AND pages.period = ?"""
+_DECISIONS = """SELECT regime, unit, period, decided, until, by_unit, reason, recorded_at, issued_at
+FROM decisions ORDER BY acts_offset"""
+
+
+def arrivals(
+    connection: sqlite3.Connection,
+    form: FormId,
+    line: LineName,
+    periods: Collection[PeriodText],
+    units: Collection[UnitCode],
+) -> Iterator[Arrival]:
+    """Every accepted report of these series, period by period."""
+    few = len(units) <= _MANY
+    wanted = sorted(units)
+    statement = _ARRIVALS + (f" AND own.unit IN ({', '.join('?' * len(wanted))})" if few else "")
+    for period in periods:
+        parameters = (form, ScopeCode.OWN, line, period, *(wanted if few else ()))
+        for unit, slot, revision, partition, offset, state, accepted, issued, by in connection.execute(
+            statement, parameters
+        ):
+            if few or unit in units:
+                yield Arrival(
+                    unit, period, Slot(slot), Revision(revision), Source(partition, Offset(offset)),
+                    KINDS[State(state)], Millis(accepted), Millis(issued), by,
+                )  # fmt: skip
+
+
+def decisions(connection: sqlite3.Connection) -> Iterator[Decision]:
+    """All decisions on obligations, in the order of the log."""
+    for regime, unit, period, decided, until, by, reason, recorded, issued in connection.execute(_DECISIONS):
+        about = ObligationDecided(
+            regime, unit, period, Decided(decided), None if until is None else Millis(until), by, reason
+        )
+        yield Decision(about, Millis(recorded), Millis(issued))

@@ -1,0 +1,160 @@
+"""Commands about what is owed: regimes, obligations, and decisions on single obligations."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import click
+
+from consumers.obligations import obligation_lines, obligations, regime_lines, summary_lines
+from deploy.cli.options import Day, Moment, PeriodName, data_folder, data_option, examples, format_option
+from deploy.cli.output import print_lines, say
+from deploy.decisions import decide
+from deploy.errors import UsageError
+from deploy.reading import millis, open_read_model
+from deploy.reporters import current_catalogue, heads_of
+from deploy.stack import running_stack
+from schemas.act import Decided, ObligationDecided
+from schemas.catalogue import ZONE
+from schemas.obligations import Moment as Known
+from schemas.period import Period
+from schemas.read_model import Axis
+from schemas.regime import RegimeId
+from schemas.unit import UnitCode
+
+
+@click.command("regimes", epilog=examples("regimes", "regimes --on 2021-12-13", "regimes --format json"))
+@click.option("--on", "day", type=Day(), metavar="DATE", help="Only those in force that day.")
+@format_option
+@data_option
+def regimes_command(day: date | None, layout: str, data: Path | None) -> None:
+    """List the regimes: what is asked of whom, how often, with which cut-off and by when, on which basis."""
+    regimes = current_catalogue(data_folder(data)).regimes
+    print_lines(regime_lines(one for one in regimes if day is None or one.valid_from <= day <= one.valid_to), layout)
+
+
+@click.command(
+    "obligations",
+    epilog=examples(
+        "obligations --unit 106 --on 2021-12-13",
+        "obligations --unit 106 --from 2021-12-13 --to 2021-12-19 --summary",
+        "obligations --unit 106 --on 2021-12-15 --as-of 2021-12-15T18:00:00 --axis issued --format csv",
+    ),
+)
+@click.option("--unit", required=True, metavar="CODE", help="The unit, with everybody below it.")
+@click.option("--on", "day", type=Day(), metavar="DATE", help="Reports due that day.")
+@click.option("--from", "first", type=Day(), metavar="D", help="Reports due from that day on.")
+@click.option("--to", "last", type=Day(), metavar="D", help="Reports due up to that day.")
+@click.option("--regime", "regimes", multiple=True, metavar="ID", help="Only of this regime; may be given again.")
+@click.option("--summary", is_flag=True, help="Only how many are owed, in time, late, missing, by regime.")
+@click.option("--as-of", type=Moment(), metavar="TIMESTAMP", help="As known at that moment, inclusive.")
+@click.option(
+    "--axis",
+    type=click.Choice([axis.value for axis in Axis]),
+    default=Axis.ACCEPTED.value,
+    show_default=True,
+    help="Judged by the broker's time of acceptance, or, for a history, by the sender's time of issue.",
+)
+@format_option
+@data_option
+def obligations_command(
+    *,
+    unit: str,
+    day: date | None,
+    first: date | None,
+    last: date | None,
+    regimes: tuple[str, ...],
+    summary: bool,
+    as_of: datetime | None,
+    axis: str,
+    layout: str,
+    data: Path | None,
+) -> None:
+    """Print who owes which report by when, and whether it came: in time, late, missing, extended, open, not subject.
+
+    A table is followed by its summary. Without a day: what is due today.
+    """
+    first, last = _days(day, first, last)
+    where = data_folder(data)
+    at = Known(millis(as_of or datetime.now(UTC)), Axis(axis))
+    with open_read_model(running_stack(where).settings()) as model:
+        catalogue = model.catalogue()
+        if unknown := sorted({*regimes} - {regime.id for regime in catalogue.regimes}):
+            raise UsageError(f"no regime {', '.join(unknown)}; `chungsuc regimes` lists them")
+        wanted = {RegimeId(name) for name in regimes} if regimes else None
+        found = obligations(model, UnitCode(unit), first, last, at, wanted)
+    heads = heads_of(where, catalogue.units)
+
+    def phone(code: UnitCode, on: date) -> str:
+        head = heads.head(code, on)
+        return f"{head.name}, {head.phone}" if head else ""
+
+    if not summary:
+        print_lines(obligation_lines(found, phone), layout)
+    if summary or layout == "table":
+        if not summary:
+            click.echo()
+        print_lines(summary_lines(found), layout)
+
+
+@click.command(
+    "decide",
+    epilog=examples(
+        "decide --regime green-zone --unit 03390 --period T:2021-12-14:vung-xanh --until 2021-12-24T17:00:00 "
+        '--by 106 --reason "chờ kết quả xét nghiệm"',
+        'decide --regime support-friday --unit 03415 --period 2021-12-17 --not-subject --by 106 --reason "không có"',
+        'decide --regime support-friday --unit 03415 --period 2021-12-17 --restore --by 106 --reason "nhầm"',
+    ),
+)
+@click.option("--regime", required=True, metavar="ID", help="The regime.")
+@click.option("--unit", required=True, metavar="CODE", help="Whose obligation.")
+@click.option("--period", required=True, type=PeriodName(), metavar="P", help="For which of the regime's periods.")
+@click.option("--until", type=Moment(), metavar="TIMESTAMP", help="Extend: in time up to this moment, inclusive.")
+@click.option("--not-subject", is_flag=True, help="Lift: the unit does not owe it.")
+@click.option("--restore", is_flag=True, help="Take back what was decided before.")
+@click.option("--by", required=True, metavar="CODE", help="The unit above it that decides.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; shown with the obligation.")
+@click.option("--issued", type=Moment(), metavar="TIMESTAMP", help="When it was decided.  [default: now]")
+@data_option
+def decide_command(
+    *,
+    regime: str,
+    unit: str,
+    period: Period,
+    until: datetime | None,
+    not_subject: bool,
+    restore: bool,
+    by: str,
+    reason: str,
+    issued: datetime | None,
+    data: Path | None,
+) -> None:
+    """Extend a deadline, exempt a unit from a report, or take either back, as a signed act. Figures do not change."""
+    if (until is not None) + not_subject + restore != 1:
+        raise UsageError("give one of --until, --not-subject and --restore")
+    what = Decided.EXTENDED if until else Decided.NOT_SUBJECT if not_subject else Decided.RESTORED
+    about = ObligationDecided(
+        regime,
+        UnitCode(unit),
+        period.text,
+        what,
+        None if until is None else millis(until),
+        UnitCode(by),
+        reason.strip(),
+    )
+    decide(running_stack(data_folder(data)), about, millis(issued or datetime.now(UTC)))
+    say(f"{what.value}: {regime} of {unit} for {period}")
+
+
+def _days(day: date | None, first: date | None, last: date | None) -> tuple[date, date]:
+    if day is not None and (first or last):
+        raise UsageError("give --on, or --from and --to")
+    if day is None and first is None and last is None:
+        day = datetime.now(ZONE).date()
+    begin, end = day or first or last, day or last or first
+    assert begin is not None
+    assert end is not None
+    if end < begin:
+        raise UsageError(f"--to {end} lies before --from {begin}")
+    return begin, end

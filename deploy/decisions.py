@@ -1,0 +1,91 @@
+"""Decisions on obligations get into the log: checked against the catalogue, signed by the operator, sent once.
+
+What is decided is an act (design decision 19): it moves a deadline or lifts an obligation and never touches a figure.
+The same decision issued at the same time has the same id; the newest in the log counts.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from kafka import KafkaProducer
+
+from deploy.catalogue_release import read_registers
+from deploy.errors import NotRunningError, UsageError
+from deploy.operator_key import operator_key
+from deploy.stack import Stack
+from schemas.act import ACT_TYPE, Act, Decided, ObligationDecided
+from schemas.admission import iso_time
+from schemas.catalogue import Catalogue
+from schemas.codec import encode_act
+from schemas.obligations import Duty, duties
+from schemas.period import parse_period
+from schemas.report import Millis
+from schemas.signature import sign
+from schemas.topics import ACTS
+from schemas.unit import UnitCode
+
+_ACK_S = 30
+_LONGEST_AFTER = timedelta(days=400)
+"""So long after a period's last day its report may be due."""
+
+
+def decide(stack: Stack, about: ObligationDecided, issued_at: Millis) -> None:
+    """Sign and send a decision, acknowledged when this returns. Raises UsageError where it makes no sense."""
+    settings = stack.settings()
+    operator = operator_key(settings.data)
+    catalogue = read_registers(settings, operator).newest_catalogue()
+    if catalogue is None:
+        raise NotRunningError(f"no catalogue has been released on {settings.bootstrap} yet")
+    if (refusal := refused(catalogue, about)) is not None:
+        raise UsageError(refusal)
+    act = Act(f"obligation_decided/{about.regime}/{about.unit}/{about.period}/{issued_at}", issued_at, about)
+    record = sign(operator, key=about.unit.encode(), value=encode_act(act), event_type=ACT_TYPE, event_id=act.id,
+                  time=iso_time(issued_at))  # fmt: skip
+    producer = KafkaProducer(
+        bootstrap_servers=settings.bootstrap.split(","), client_id="chungsuc-decisions", acks="all",
+        enable_idempotence=True,
+    )  # fmt: skip
+    try:
+        producer.send(settings.topic(ACTS), record.value, key=record.key, headers=list(record.headers)).get(_ACK_S)
+    finally:
+        producer.close(timeout=_ACK_S)
+
+
+def refused(catalogue: Catalogue, about: ObligationDecided) -> str | None:
+    """Why a decision makes no sense under a catalogue, in one line, or None."""
+    if all(regime.id != about.regime for regime in catalogue.regimes):
+        return f"no regime {about.regime}; `chungsuc regimes` lists them"
+    duty = _duty(catalogue, about)
+    if duty is None:
+        return f"{about.unit} owes no report under {about.regime} for {about.period}"
+    if not about.reason:
+        return "a decision needs its reason"
+    above = _above(catalogue, duty)
+    if about.by not in above:
+        return f"{about.by} is not above {about.unit} on {duty.regime.line}: {', '.join(above) or 'nobody'} may decide"
+    if about.decided is Decided.EXTENDED and (about.until or 0) <= duty.due.timestamp() * 1000:
+        return f"an extension ends after the deadline, {duty.due:%Y-%m-%d %H:%M}"
+    return None
+
+
+def _duty(catalogue: Catalogue, about: ObligationDecided) -> Duty | None:
+    period = parse_period(about.period)
+    for regime in catalogue.regimes:
+        if regime.id == about.regime:
+            for duty in duties(
+                regime, catalogue.units, catalogue.calendar, about.unit, period.first_day,
+                period.last_day + _LONGEST_AFTER,
+            ):  # fmt: skip
+                if (duty.unit.code, duty.period.text) == (about.unit, about.period):
+                    return duty
+    return None
+
+
+def _above(catalogue: Catalogue, duty: Duty) -> list[UnitCode]:
+    found: list[UnitCode] = []
+    here = catalogue.units.superior(duty.unit.code, duty.period.last_day, duty.regime.line)
+    while here is not None:
+        found.append(here)
+        here = catalogue.units.superior(here, duty.period.last_day, duty.regime.line)
+    return found

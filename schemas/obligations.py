@@ -1,0 +1,216 @@
+"""Obligations: who owes which report by when, and whether it came. Pure: regimes, tree, arrivals and acts come in.
+
+In time is judged by the first report after the newest withdrawal, so a later correction takes nothing from who was in
+time, and a withdrawal gives nothing back. A report entered by the superior meets the obligation and is marked. Which
+report stands is the rule of `schemas/precedence.py`; when it came is asked on one axis, acceptance or, for histories,
+issue.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+from schemas.act import Decided
+from schemas.figure import Slot
+from schemas.period import Period, PeriodText, periods_ending
+from schemas.read_model import Arrival, Axis, Decision
+from schemas.regime import Occasion, Regime, RegimeId, Reporters
+from schemas.report import Kind, Millis
+from schemas.unit import LineName, Unit, UnitCode, UnitKind, Units
+from schemas.working_days import WorkCalendar
+
+_MOVED_AT_MOST = timedelta(days=30)
+"""Days off move a deadline by no more: Tết and the weekends around it are ten days."""
+
+
+class Status(StrEnum):
+    """What became of an obligation. `open`: not reported, and not due yet."""
+
+    IN_TIME = "in-time"
+    LATE = "late"
+    MISSING = "missing"
+    EXTENDED = "extended"
+    OPEN = "open"
+    NOT_SUBJECT = "not-subject"
+
+    @property
+    def label_vi(self) -> str:
+        """As the compliance table words it."""
+        return _STATUS_LABELS[self]
+
+
+_STATUS_LABELS = {
+    Status.IN_TIME: "đúng hạn",
+    Status.LATE: "chậm",
+    Status.MISSING: "chưa gửi",
+    Status.EXTENDED: "được gia hạn",
+    Status.OPEN: "chưa đến hạn",
+    Status.NOT_SUBJECT: "không thuộc đối tượng",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """One report that a regime asks of a unit. `parts`: the periods in which the form is reported; all must come."""
+
+    regime: Regime
+    unit: Unit
+    period: Period
+    due: datetime
+    parts: tuple[PeriodText, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """A duty and what became of it.
+
+    `due` with an extension in it. `reported_at`: the time that counts; `entered_by`: who entered that report for the
+    unit, empty where the unit sent it. `decision`: an extension or exemption that is in force.
+    """
+
+    duty: Duty
+    status: Status
+    due: datetime
+    reported_at: Millis | None
+    entered_by: str
+    decision: Decision | None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """As of when something is judged, inclusive, and on which axis."""
+
+    at: Millis
+    axis: Axis = Axis.ACCEPTED
+
+
+def duties(
+    regime: Regime, units: Units, calendar: WorkCalendar, top: UnitCode, first: date, last: date
+) -> Iterator[Duty]:
+    """What `top` and everybody below it owe under a regime, due between two days of the regime's clock, inclusive.
+
+    Who is obliged is asked of the tree of each period's last day.
+    """
+    for occasion in _occasions(regime, calendar, first, last):
+        period = occasion.period
+        due = {one.level: one.due(period, occasion.event, regime.window, calendar) for one in regime.deadlines}
+        if not any(first <= moment.date() <= last for moment in due.values()):
+            continue  # before the tree is walked: a nation has ten thousand communes and a month of days to look at
+        parts = period.parts(regime.part) if regime.part is not None else (period,)
+        texts = tuple(part.text for part in parts)
+        for unit in _obliged(regime, occasion, units, top):
+            by = due.get(unit.level) or due.get("")
+            if by is not None and first <= by.date() <= last:
+                yield Duty(regime, unit, period, by, texts)
+
+
+def judged(
+    duty: Duty, arrivals: Mapping[PeriodText, Sequence[Arrival]], decision: Decision | None, moment: Moment
+) -> Obligation:
+    """What became of a duty as known at a moment. `arrivals`: those of its unit, form and line, by period.
+
+    `decision` is the newest about it that was known then (`decisions_at`).
+    """
+    found = [_reported(arrivals.get(part, ()), moment) for part in duty.parts]
+    reports = [one for one in found if one is not None]
+    reported = max(reports, key=lambda one: one.came_at(moment.axis)) if len(reports) == len(found) else None
+    at = None if reported is None else reported.came_at(moment.axis)
+    due = duty.due
+    if decision is not None and decision.about.until is not None:
+        due = max(due, datetime.fromtimestamp(decision.about.until / 1000, due.tzinfo))
+    by = "" if reported is None else reported.entered_by
+    return Obligation(duty, _status(decision, due, at, moment), due, at, by, decision)
+
+
+def decisions_at(decisions: Iterable[Decision], moment: Moment) -> Mapping[tuple[str, str, str], Decision]:
+    """The decision in force on each (regime, unit, period): the newest known then, none where it was taken back."""
+    found: dict[tuple[str, str, str], Decision] = {}
+    for one in decisions:
+        if one.made_at(moment.axis) <= moment.at:
+            found[one.about.regime, one.about.unit, one.about.period] = one
+    return {key: one for key, one in found.items() if one.about.decided is not Decided.RESTORED}
+
+
+def counted(obligations: Iterable[Obligation]) -> Mapping[RegimeId, Counter[Status]]:
+    """How many obligations of each regime have which status."""
+    found: dict[RegimeId, Counter[Status]] = {}
+    for one in obligations:
+        found.setdefault(one.duty.regime.id, Counter())[one.status] += 1
+    return found
+
+
+def owed(statuses: Counter[Status]) -> int:
+    """How many reports are owed: all but those from which somebody was exempted."""
+    return statuses.total() - statuses[Status.NOT_SUBJECT]
+
+
+def _status(decision: Decision | None, due: datetime, at: Millis | None, moment: Moment) -> Status:
+    if decision is not None and decision.about.decided is Decided.NOT_SUBJECT:
+        return Status.NOT_SUBJECT
+    limit = due.timestamp() * 1000
+    if at is not None:
+        return Status.IN_TIME if at <= limit else Status.LATE
+    if moment.at > limit:
+        return Status.MISSING
+    return Status.OPEN if decision is None else Status.EXTENDED
+
+
+def _reported(arrivals: Sequence[Arrival], moment: Moment) -> Arrival | None:
+    """The report that meets a series: in each slot the first after its newest withdrawal; of the two the earlier."""
+    known = [one for one in arrivals if one.came_at(moment.axis) <= moment.at]
+    met = []
+    for slot in (Slot.OWN, Slot.ENTERED):
+        in_slot = sorted((one for one in known if one.slot is slot), key=_precedence)
+        after: list[Arrival] = []
+        for one in in_slot:
+            after = [] if one.kind is Kind.WITHDRAWAL else [*after, one]
+        met += after
+    return min(met, key=lambda one: (one.came_at(moment.axis), one.slot), default=None)
+
+
+def _precedence(arrival: Arrival) -> tuple[int, int, int]:
+    """Ascending: higher revision, then lower source (contract 2)."""
+    return arrival.revision, -arrival.source.partition, -arrival.source.offset
+
+
+def _occasions(regime: Regime, calendar: WorkCalendar, first: date, last: date) -> Iterator[Occasion]:
+    """The occasions whose deadline may lie between the days; who calls looks at each deadline itself."""
+    if regime.frequency is None:
+        yield from regime.occasions
+        return
+    longest = max(deadline.days_after + 2 * (deadline.working_days or 0) for deadline in regime.deadlines)
+    earliest = first - timedelta(days=longest) - _MOVED_AT_MOST
+    for period in periods_ending(regime.frequency, max(earliest, regime.valid_from), last):
+        if regime.asks_for(period):
+            yield Occasion(period, None, ())
+
+
+def _obliged(regime: Regime, occasion: Occasion, units: Units, top: UnitCode) -> Iterator[Unit]:
+    day, line = occasion.period.last_day, regime.line
+    below = units.subtree(top, day, line)
+    scope: set[UnitCode] | None = None
+    if regime.reporters.below:
+        scope = {code for root in regime.reporters.below for code in units.subtree(root, day, line)}
+    for code in below:
+        unit = units.unit(code, day)
+        if unit is None or (scope is not None and code not in scope):
+            continue
+        if code in occasion.units if occasion.units else _meant(regime.reporters, unit, units, day, line):
+            yield unit
+
+
+def _meant(reporters: Reporters, unit: Unit, units: Units, day: date, line: LineName) -> bool:
+    if unit.code in reporters.units or unit.kind.value in reporters.kinds:
+        return True
+    if unit.kind is not UnitKind.ADMINISTRATIVE:
+        return False
+    return unit.level in reporters.levels or (reporters.lowest and _is_lowest(unit, units, day, line))
+
+
+def _is_lowest(unit: Unit, units: Units, day: date, line: LineName) -> bool:
+    below = (units.unit(code, day) for code in units.children(unit.code, day, line))
+    return all(child is None or child.kind is not UnitKind.ADMINISTRATIVE for child in below)

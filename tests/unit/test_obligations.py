@@ -1,0 +1,211 @@
+"""Obligations: who owes what by when, and what became of it, by the scenario's table and by its single rules."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, datetime
+from functools import cache
+
+import pytest
+
+from schemas.act import Decided, ObligationDecided
+from schemas.catalogue import Catalogue
+from schemas.figure import Slot
+from schemas.obligations import Duty, Moment, Obligation, Status, decisions_at, duties, judged, owed
+from schemas.period import PeriodText
+from schemas.read_model import Arrival, Axis, Decision
+from schemas.report import Kind, Millis, Offset, Revision, Source
+from schemas.unit import UnitCode
+from tests.support.regimes import REGIME, catalogue_with
+
+DAY = date(2021, 12, 13)
+PERIOD = PeriodText("2021-12-13")
+
+
+def at(text: str) -> Millis:
+    return Millis(int(datetime.fromisoformat(f"{text}:00+07:00").timestamp() * 1000))
+
+
+def came(
+    when: str,
+    revision: int = 1,
+    kind: Kind = Kind.REPORT,
+    *,
+    by: str = "",
+    issued: str | None = None,
+    period: str = PERIOD,
+) -> Arrival:
+    slot = Slot.ENTERED if by else Slot.OWN
+    return Arrival(UnitCode("a1"), PeriodText(period), slot, Revision(revision), Source(0, Offset(at(when))), kind,
+                   at(when), at(issued or when), by)  # fmt: skip
+
+
+def decided(what: Decided, recorded: str, until: str | None = None, *, issued: str | None = None) -> Decision:
+    about = ObligationDecided("day-regime", UnitCode("a1"), PERIOD, what, None if until is None else at(until),
+                              UnitCode("A"), "mất đường truyền")  # fmt: skip
+    return Decision(about, at(recorded), at(issued or recorded))
+
+
+@cache
+def catalogue() -> Catalogue:
+    return catalogue_with({"day.toml": REGIME})
+
+
+def owed_on(made: Catalogue, top: str, first: date, last: date | None = None) -> list[Duty]:
+    return [
+        duty
+        for regime in made.regimes
+        for duty in duties(regime, made.units, made.calendar, UnitCode(top), first, last or first)
+    ]
+
+
+def of_a1(
+    arrivals: Sequence[Arrival], as_of: str, axis: Axis = Axis.ACCEPTED, decisions: Sequence[Decision] = ()
+) -> Obligation:
+    (duty,) = owed_on(catalogue(), "a1", DAY)
+    moment = Moment(at(as_of), axis)
+    by_period: dict[PeriodText, list[Arrival]] = {}
+    for one in arrivals:
+        by_period.setdefault(one.period, []).append(one)
+    return judged(duty, by_period, decisions_at(decisions, moment).get(("day-regime", "a1", PERIOD)), moment)
+
+
+WITHDRAWN, NIL = Kind.WITHDRAWAL, Kind.NIL
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "status", "reported"),
+    [
+        ([came("2021-12-13T17:00")], Status.IN_TIME, "2021-12-13T17:00"),
+        ([came("2021-12-13T17:30")], Status.IN_TIME, "2021-12-13T17:30"),
+        ([came("2021-12-13T17:31")], Status.LATE, "2021-12-13T17:31"),
+        ([came("2021-12-13T17:00", kind=NIL)], Status.IN_TIME, "2021-12-13T17:00"),
+        ([], Status.MISSING, None),
+        # a later correction keeps the time
+        ([came("2021-12-13T17:00"), came("2021-12-15T09:00", 2)], Status.IN_TIME, "2021-12-13T17:00"),
+        # a withdrawal takes it, what comes after it counts
+        ([came("2021-12-13T17:00"), came("2021-12-13T19:00", 2, WITHDRAWN)], Status.MISSING, None),
+        ([came("2021-12-13T15:00"), came("2021-12-13T16:00", 2, WITHDRAWN), came("2021-12-14T08:00", 3)],
+         Status.LATE, "2021-12-14T08:00"),
+        # by revision, not by arrival: the withdrawal came last and is not the newest
+        ([came("2021-12-13T15:00", 3), came("2021-12-13T16:00", 2, WITHDRAWN)], Status.IN_TIME, "2021-12-13T15:00"),
+        # entered by the superior
+        ([came("2021-12-13T16:00", by="A"), came("2021-12-14T16:00")], Status.IN_TIME, "2021-12-13T16:00"),
+        ([came("2021-12-14T09:20", by="A"), came("2021-12-15T07:10")], Status.LATE, "2021-12-14T09:20"),
+        ([came("2021-12-13T15:00"), came("2021-12-13T16:00", 2, WITHDRAWN), came("2021-12-13T17:00", by="A")],
+         Status.IN_TIME, "2021-12-13T17:00"),
+        ([came("2021-12-13T15:00", by="A"), came("2021-12-13T16:00", 2, WITHDRAWN, by="A")], Status.MISSING, None),
+    ],
+)  # fmt: skip
+def test_in_time_is_the_first_report_after_the_newest_withdrawal(
+    arrivals: list[Arrival], status: Status, reported: str | None
+) -> None:
+    found = of_a1(arrivals, "2021-12-20T08:00")
+    assert (found.status, found.reported_at) == (status, None if reported is None else at(reported))
+
+
+def test_an_entered_report_is_marked_with_who_entered_it() -> None:
+    assert of_a1([came("2021-12-13T16:00", by="A")], "2021-12-20T08:00").entered_by == "A"
+    assert of_a1([came("2021-12-13T16:00")], "2021-12-20T08:00").entered_by == ""
+
+
+def test_before_the_deadline_nothing_is_missing_and_what_is_not_known_yet_does_not_count() -> None:
+    report = came("2021-12-13T17:00")
+    assert of_a1([report], "2021-12-13T16:59").status is Status.OPEN
+    assert of_a1([report], "2021-12-13T17:00").status is Status.IN_TIME
+    assert of_a1([], "2021-12-13T17:30").status is Status.OPEN
+    assert of_a1([], "2021-12-13T17:31").status is Status.MISSING
+
+
+def test_a_line_that_was_down_is_late_by_acceptance_and_not_by_issue() -> None:
+    report = came("2021-12-16T07:10", issued="2021-12-13T16:00")
+    assert of_a1([report], "2021-12-20T08:00").status is Status.LATE
+    assert of_a1([report], "2021-12-20T08:00", Axis.ISSUED).status is Status.IN_TIME
+
+
+EXTENDED = decided(Decided.EXTENDED, "2021-12-13T12:00", "2021-12-15T17:00")
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "as_of", "status"),
+    [
+        ([], "2021-12-14T08:00", Status.EXTENDED),
+        ([], "2021-12-15T17:01", Status.MISSING),
+        ([came("2021-12-15T16:00")], "2021-12-20T08:00", Status.IN_TIME),
+        ([came("2021-12-15T18:00")], "2021-12-20T08:00", Status.LATE),
+        ([], "2021-12-13T11:00", Status.OPEN),
+    ],
+)
+def test_an_extension_moves_the_deadline_from_when_it_was_known(
+    arrivals: list[Arrival], as_of: str, status: Status
+) -> None:
+    found = of_a1(arrivals, as_of, decisions=[EXTENDED])
+    assert found.status is status
+    if found.decision is not None:
+        assert found.decision.about.reason == "mất đường truyền"
+        assert found.due == datetime.fromisoformat("2021-12-15T17:00:00+07:00")
+
+
+def test_not_subject_stands_until_it_is_taken_back_and_is_not_owed() -> None:
+    lifted = decided(Decided.NOT_SUBJECT, "2021-12-14T08:00")
+    restored = decided(Decided.RESTORED, "2021-12-16T08:00")
+    assert of_a1([], "2021-12-15T08:00", decisions=[lifted, restored]).status is Status.NOT_SUBJECT
+    assert of_a1([], "2021-12-17T08:00", decisions=[lifted, restored]).status is Status.MISSING
+    assert owed(Counter({Status.NOT_SUBJECT: 2, Status.LATE: 3})) == 3
+
+
+def test_a_decision_is_known_on_its_own_axis() -> None:
+    backdated = decided(Decided.EXTENDED, "2022-06-01T08:00", "2021-12-15T17:00", issued="2021-12-13T12:00")
+    assert of_a1([], "2021-12-14T08:00", Axis.ISSUED, [backdated]).status is Status.EXTENDED
+    assert of_a1([], "2021-12-14T08:00", Axis.ACCEPTED, [backdated]).status is Status.MISSING
+
+
+def test_the_tree_of_the_periods_last_day_says_who_owes() -> None:
+    assert [(d.unit.code, d.unit.name) for d in owed_on(catalogue(), "A", date(2021, 12, 13))] == [
+        ("a1", "Xã a1"), ("a2", "Xã a2")]  # fmt: skip
+    assert [(d.unit.code, d.unit.name) for d in owed_on(catalogue(), "B", date(2021, 12, 14))] == [
+        ("a2", "Xã a2 mới"), ("b1", "Xã b1")]  # fmt: skip
+    assert len(owed_on(catalogue(), "R", date(2021, 12, 13), date(2021, 12, 15))) == 9
+
+
+def test_a_regime_on_weekdays_and_one_by_levels() -> None:
+    fridays = REGIME.replace('cut_off = "17:30"', 'cut_off = "17:30"\non = ["friday"]')
+    made = catalogue_with({"a.toml": fridays})
+    assert {d.period.text for d in owed_on(made, "R", date(2021, 12, 13), date(2021, 12, 26))} == {
+        "2021-12-17", "2021-12-24"}  # fmt: skip
+    levels = REGIME.replace("lowest = true", 'levels = ["province"]\nbelow = ["B"]')
+    assert [d.unit.code for d in owed_on(catalogue_with({"a.toml": levels}), "R", DAY)] == ["B"]
+
+
+MONTHLY = (
+    REGIME.replace("day-regime", "month-regime").replace('form = "covid-doses"', 'form = "monthly"')
+    .replace('frequency = "day"', 'frequency = "month"').replace('cut_off = "17:30"', 'cut_off = "24:00"')
+    .replace('time = "17:30"', 'time = "17:00"\nworking_days = 2')
+)  # fmt: skip
+
+
+def test_what_is_due_on_a_day_is_asked_by_the_deadline_also_of_longer_periods() -> None:
+    made = catalogue_with({"month.toml": MONTHLY})
+    assert [d.period.text for d in owed_on(made, "a1", date(2021, 12, 16))] == ["2021-12"]
+    assert owed_on(made, "a1", date(2021, 12, 14)) == []
+    year = MONTHLY.replace('"month"', '"year"')
+    assert [d.parts[-1] for d in owed_on(catalogue_with({"y.toml": year}), "a1", date(2021, 12, 16))] == ["2021-12"]
+
+
+def test_one_report_serves_several_regimes_and_days_serve_a_week() -> None:
+    twice = REGIME.replace("day-regime", "again").replace('time = "17:30"', 'time = "18:00"')
+    week = (REGIME.replace("day-regime", "weekly").replace('frequency = "day"', 'frequency = "week"')
+            .replace('time = "17:30"', 'time = "09:00"\nworking_days = 1'))  # fmt: skip
+    made = catalogue_with({"a.toml": REGIME, "b.toml": twice, "c.toml": week})
+    arrivals = {
+        PeriodText(f"2021-12-{day}"): [came(f"2021-12-{day}T17:45", period=f"2021-12-{day}")] for day in range(13, 20)
+    }
+    moment = Moment(at("2021-12-21T08:00"))
+    found = {d.regime.id: judged(d, arrivals, None, moment) for d in owed_on(made, "a1", DAY)
+             if d.regime.id != "weekly"}  # fmt: skip
+    assert {name: one.status for name, one in found.items()} == {"day-regime": Status.LATE, "again": Status.IN_TIME}
+    (weekly,) = [d for d in owed_on(made, "a1", date(2021, 12, 20)) if d.regime.id == "weekly"]
+    assert judged(weekly, arrivals, None, moment).reported_at == at("2021-12-19T17:45")
+    arrivals.pop(PeriodText("2021-12-15"))
+    assert judged(weekly, arrivals, None, moment).status is Status.MISSING
