@@ -88,6 +88,10 @@ class Publisher:
         self._drop_producer()
         os.close(self._lock)
 
+    def look_again(self) -> None:
+        """Begin with the first row at the next round: rows that were put among the waiting again lie further back."""
+        self._last_id = 0
+
     def pump(self) -> None:
         """Send all that waits; returns when it is handed over, with at most `in_flight` not yet acknowledged."""
         while self._failure is None and (waiting := self._outbox.waiting(_READ_AT_ONCE, self._last_id)):

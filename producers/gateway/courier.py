@@ -27,9 +27,10 @@ from producers.publisher import Publisher
 from producers.registration import now_ms
 from producers.settlement import read_receipts
 from schemas.failpoint import failpoint
-from schemas.log import LogUnreachable
+from schemas.log import LogUnreachable, TopicReader
 from schemas.report import Millis, Revision, Source
 from schemas.settings import Settings
+from schemas.topics import RECEIPTS
 
 logger = logging.getLogger("chungsuc.gateway")
 
@@ -37,7 +38,7 @@ WAITING = Gauge("chungsuc_gateway_waiting_reports", "Reports kept by the gateway
 AWAY = Gauge("chungsuc_gateway_broker_away", "1 while the broker does not take reports.")
 
 RETRY_AFTER_S = 5
-_ATTEMPT_S = 4.0
+ATTEMPT_S = 4.0
 """Each of two attempts in a round; a broker that was restarted answers within one."""
 _TIDY_EVERY_S = 30.0
 _SEND_AGAIN_AFTER_MS = 600_000
@@ -63,8 +64,9 @@ Answer = Future[list[Outcome]]
 class Courier:
     """Takes jobs from any thread; works in its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, attempt_s: float = ATTEMPT_S) -> None:
         self._settings = settings
+        self._attempt_s = attempt_s
         self._queue: deque[tuple[Job, Answer]] = deque()
         self._in_flight: set[tuple[str, str]] = set()
         self._news = threading.Condition()
@@ -128,7 +130,7 @@ class Courier:
     def _work(self) -> None:
         store = GatewayStore(self._settings.data / FILE)
         try:
-            with Publisher(self._settings, store.outbox, timeout_s=_ATTEMPT_S, rounds=2) as publisher:
+            with Publisher(self._settings, store.outbox, timeout_s=self._attempt_s, rounds=2) as publisher:
                 rounds = _Rounds(self._settings, store, publisher, self._landed)
                 store.signing_key()
                 self._away = not rounds.publish()
@@ -251,12 +253,18 @@ class _Rounds:
         self._tidied = time.monotonic()
         now = now_ms()
         try:
-            read_receipts(self._store.outbox, self._settings, now)
+            if self._store.has_unsettled():
+                read_receipts(self._store.outbox, self._settings, now)
+            else:
+                # Other senders' receipts are nothing to us: the next of ours comes after these.
+                with TopicReader(self._settings.bootstrap, self._settings.topic(RECEIPTS)) as reader:
+                    self._store.receipts_begin_at(reader.ends())
         except (KafkaError, LogUnreachable) as error:
             logger.warning("receipts can't be read: %r", error)
             return
         if overdue := self._store.outbox.unsettled(Millis(now - _SEND_AGAIN_AFTER_MS)):
             self._store.outbox.send_again(overdue)
+            self._publisher.look_again()
         self._store.outbox.prune(now)
         self._store.forget(now)
 

@@ -122,9 +122,9 @@ class GatewayStore:
             self.database.execute("UPDATE gateway_keys SET in_force = 1 WHERE kid = ?", (kid,))
 
     def receipts_begin_at(self, ends: Mapping[int, int]) -> None:
-        """Of a file just made: no receipt before these offsets can be about anything it sent."""
+        """No receipt before these offsets is about anything that this file waits for."""
         with transaction(self.database, self.outbox.path):
-            self.database.executemany("INSERT OR IGNORE INTO receipts_read VALUES (?, ?)", list(ends.items()))
+            self.database.executemany("INSERT OR REPLACE INTO receipts_read VALUES (?, ?)", list(ends.items()))
 
     def remembered(self, principal: str, key: str) -> Remembered | None:
         """What a key of a client stands for."""
@@ -168,6 +168,11 @@ class GatewayStore:
         query = "SELECT count(*) FROM sends WHERE state = 'waiting' AND kid = ?"
         (count,) = self.database.execute(query, (kid,)).fetchone()
         return int(count)
+
+    def has_unsettled(self) -> bool:
+        """Whether anything that was sent, or waits to be, has no receipt yet."""
+        query = "SELECT EXISTS (SELECT 1 FROM sends WHERE state IN ('sent', 'waiting'))"
+        return bool(self.database.execute(query).fetchone()[0])
 
     def waiting(self) -> int:
         """How many reports wait for the broker."""
