@@ -7,11 +7,11 @@ added here that a form says must not be added. Blank is not zero, and a nil repo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from schemas.catalogue import Catalogue
-from schemas.form import AcrossUnits, Form, FormId, OverTime
+from schemas.form import AcrossUnits, Form, FormId, Measure, OverTime
 from schemas.read_model import Axis, FigureQuery, FigureRow, ReadModel, RowKind
 from schemas.report import Millis
 from schemas.term import Over, Term
@@ -82,6 +82,10 @@ class Numbers:
         """The table of a summed query, None where nothing (that still stands) was reported."""
         if query not in self._tables:
             found = self.model.figures(query)
+            if query.sum and any(measure.over_time is OverTime.NONE for measure in found.form.measures):
+                # A sum blanks what must not be added over time; of one period there is nothing to add.
+                each = self.model.figures(replace(query, sum=False))
+                found = each if len({row.period for row in each.rows}) == 1 else found
             counted = [row for row in found.rows if row.units_reported]
             nil = ("",) * len(found.form.dimensions) if found.form.dimensions else None
             rows = {row.dims: row.measures for row in counted if row.dims != nil}
@@ -97,6 +101,7 @@ class Numbers:
         tables = [table for one in bearers if (table := self.table(self.query(one, term, wanted, kind))) is not None]
         if not tables:
             return Blank("chưa có báo cáo", "not reported")
+        leaf = not any(self.units.has_children(one, wanted.last, term.line) for one in bearers)
         found: dict[Key, Number] = {}
         for table in tables:
             names = [dimension.name for dimension in table.form.dimensions]
@@ -104,7 +109,7 @@ class Numbers:
             for dims, cells in table.rows.items():
                 if all(dims[names.index(name)] in codes for name, codes in term.where.items() if name in names):
                     key = tuple(dims[place] for place in places)
-                    found[key] = _plus(found.get(key, 0), _value(term, table.form, cells))
+                    found[key] = _plus(found.get(key, 0), _value(term, table.form, cells, leaf=leaf))
         if not by:
             found.setdefault((), 0)
         return found
@@ -113,6 +118,13 @@ class Numbers:
         """A term over all rows."""
         found = self.values(term, unit, span, (), kind)
         return found if isinstance(found, Blank) else found[()]
+
+    def reported(self, term: Term, unit: UnitCode, span: Span) -> int:
+        """How many reports (unit × period) a term's total counts."""
+        wanted = span.of(term.over)
+        tables = (self.table(self.query(one, term, wanted, RowKind.TOTAL))
+                  for one in self.bearers(unit, term.line, wanted.last))  # fmt: skip
+        return sum(table.units_reported for table in tables if table is not None)
 
     def bearers(self, unit: UnitCode, line: LineName, day: date) -> tuple[UnitCode, ...]:
         """Who stands for a unit on a line: itself, or the highest of the organisations placed in it."""
@@ -149,7 +161,7 @@ class Numbers:
         return ", ".join(labels)
 
 
-def _value(term: Term, form: Form, cells: Sequence[int | None]) -> Number:
+def _value(term: Term, form: Form, cells: Sequence[int | None], *, leaf: bool) -> Number:
     at = {measure.name: position for position, measure in enumerate(form.measures)}
     values: dict[str, int] = {}
     for name in term.value.names:
@@ -157,15 +169,16 @@ def _value(term: Term, form: Form, cells: Sequence[int | None]) -> Number:
             return Blank(f"biểu mẫu chưa có cột {name}", f"this version of the form has no {name}")
         cell, measure = cells[at[name]], form.measures[at[name]]
         if cell is None:
-            return _why(measure.label_vi, name, measure.across_units, measure.over_time)
+            return _why(measure, leaf=leaf)
         values[name] = cell
     return int(term.value(values))
 
 
-def _why(label: str, name: str, across: AcrossUnits, over: OverTime) -> Blank:
-    if across is AcrossUnits.NONE:
+def _why(measure: Measure, *, leaf: bool) -> Blank:
+    label, name = measure.label_vi, measure.name
+    if measure.across_units is AcrossUnits.NONE and not leaf:
         return Blank(f"“{label}” không được cộng giữa các đơn vị", f"{name} must not be added over units")
-    if over is OverTime.NONE:
+    if measure.over_time is OverTime.NONE:
         return Blank(f"“{label}” không được cộng theo thời gian", f"{name} must not be added over time")
     return Blank(f"không đơn vị nào báo cáo “{label}”", f"nobody gave {name}")
 

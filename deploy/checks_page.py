@@ -1,6 +1,7 @@
-"""`python -m deploy.checks_page`: `docs/checks.md` from the released catalogue, so that people read what counts.
+"""`python -m deploy.checks_page`: `docs/checks.md` and `docs/indicators.md` from the released catalogue.
 
-The introduction is `checks_page.md` beside this module. A test fails while the page on disk is not what this writes.
+The introductions are `checks_page.md` and `indicators_page.md` beside this module. A test fails while a page on disk
+is not what this writes.
 """
 
 from __future__ import annotations
@@ -8,23 +9,32 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from schemas.catalogue import RELEASED, Catalogue
 from schemas.cross_check import At, CheckKind, CrossCheck, Every
 from schemas.exit import Exit
+from schemas.indicator import Side
 from schemas.term import Over, Term
 from schemas.unit import UBND
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "checks.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 WIDTH = 150
-INTRODUCTION = Path(__file__).with_suffix(".md")
+INTRODUCTIONS = Path(__file__).parent
 
 
-def page(catalogue: Catalogue) -> str:
-    """The whole page."""
-    parts = ["# Checks", INTRODUCTION.read_text(encoding="utf-8").rstrip(), "## The released checks"]
+def pages(catalogue: Catalogue) -> Mapping[Path, str]:
+    """Both pages, whole, by their file."""
+    return {DOCS / "checks.md": _checks(catalogue), DOCS / "indicators.md": _indicators(catalogue)}
+
+
+def _introduction(name: str) -> str:
+    return (INTRODUCTIONS / name).read_text(encoding="utf-8").rstrip()
+
+
+def _checks(catalogue: Catalogue) -> str:
+    parts = ["# Checks", _introduction("checks_page.md"), "## The released checks"]
     for check in catalogue.checks:
         parts += [f"### {check.id}", "\n".join(_check(check))]
     return "\n\n".join(parts) + "\n"
@@ -63,6 +73,31 @@ def _by(check: CrossCheck) -> str:
     return f", by {', '.join(f'`{name}`' for name in check.by)}" if check.by else ""
 
 
+def _indicators(catalogue: Catalogue) -> str:
+    parts = ["# Indicators", _introduction("indicators_page.md"), "## The released indicators"]
+    for one in catalogue.indicators.ratios.values():
+        lines = [
+            f"- Vietnamese: {one.label_vi}",
+            f"- English: {one.label_en}",
+            *_wrapped(f"- {_side(one.numerator)} over {_side(one.denominator)}, × {one.scale:,} ({one.unit})"),
+            *_wrapped(f"- Source: {one.source}"),
+        ]
+        parts += [f"### {one.id}", "\n".join(lines)]
+    for scale in catalogue.indicators.levels.values():
+        rows = [f"| {step.least} | {step.covered} | {step.uncovered} |" for step in scale.steps]
+        head = f"| `{scale.rate}` from | level, `{scale.coverage}` ≥ {scale.enough} | level, less |"
+        source = _wrapped(f"Source: {scale.source}")
+        parts += [f"### {scale.id}", f"{scale.label_vi}; {scale.label_en}. For: {', '.join(sorted(scale.at_levels))}."]
+        parts += ["\n".join([head, "| --- | --- | --- |", *rows]), "\n".join(source)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _side(side: Side) -> str:
+    if side.term is not None:
+        return term_words(side.term)
+    return f"the population ({side.population})" if side.population else f"reports {side.duties}"
+
+
 def term_words(term: Term) -> str:
     """A term for people."""
     rows = "".join(f", {name} {' or '.join(sorted(codes))}" for name, codes in term.where.items())
@@ -80,19 +115,19 @@ def _wrapped(text: str) -> list[str]:
 
 
 def main() -> int:
-    """Write the page, or with `--check` say whether it is up to date. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.checks_page", description="docs/checks.md from the catalogue"
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when the page is out of date")
+    """Write the pages, or with `--check` say whether they are up to date. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.checks_page", description="checks.md and indicators.md")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a page is out of date")
     given = parser.parse_args()
-    text = page(Catalogue.from_folder(RELEASED))
-    if not given.check:
-        PAGE.write_text(text, encoding="utf-8")
+    stale = []
+    for path, text in pages(Catalogue.from_folder(RELEASED)).items():
+        if not given.check:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(path.name)
+    if not stale:
         return Exit.FINE
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return Exit.FINE
-    sys.stderr.write(f"{PAGE.name} is out of date: run `python -m deploy.checks_page`\n")
+    sys.stderr.write(f"{', '.join(stale)} out of date: run `python -m deploy.checks_page`\n")
     return Exit.FAILED
 
 

@@ -20,6 +20,8 @@ from schemas.code_list import counted_code, read_codes
 from schemas.cross_check import read_checks
 from schemas.form import Fingerprint, Form, FormError, FormId
 from schemas.form_files import read_forms, require_codes
+from schemas.indicator import read_indicators
+from schemas.population import read_populations
 from schemas.regime_file import RegimeError
 from schemas.regime_reader import LADDERS, read_regimes
 from schemas.reporters import TREE_COLUMNS, read_units, split_tree
@@ -34,6 +36,7 @@ ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
 """The zone of deadlines and of the day of acceptance."""
 _PATTERNS = (
     "forms/*.avsc", "codes/*.csv", "units/*.csv", "lines/*.csv", "checks/*.toml", "regimes/*.toml", LADDERS, DAYS_OFF,
+    "indicators/*.toml", "populations/*.csv",
 )  # fmt: skip
 
 
@@ -65,6 +68,8 @@ class Catalogue:
             self.units = read_units(self.files)
             known = Known(known_forms(self._forms.values()), self.codes, self.units.lines | {UBND})
             self.checks = read_checks(self.files, known)
+            self.populations = read_populations(self.files, self.units)
+            self.indicators = read_indicators(self.files, known, self.populations)
             self.calendar = WorkCalendar(read_days_off(self.files))
             self.regimes = read_regimes(self.files, self._forms.values(), self.units, self.zone)
         except (FormError, RegimeError) as error:

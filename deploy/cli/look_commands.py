@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
 
+from consumers.cumulative import running
 from consumers.export import Layout, Lines, Value
 from consumers.findings import findings
-from consumers.numbers import Numbers, Span
-from deploy.cli.options import Day, as_of_options, data_folder, data_option, examples, format_option
+from consumers.indicators import Measured, duty_count, measured
+from consumers.numbers import Blank, Number, Numbers, Span
+from deploy.cli.options import Day, as_of_options, data_folder, data_option, examples, format_option, line_option
 from deploy.cli.output import print_lines, say
 from deploy.errors import UsageError
 from deploy.reading import millis, open_read_model
 from deploy.stack import running_stack
 from schemas.catalogue import Catalogue
 from schemas.finding import Finding
+from schemas.form import FormId
 from schemas.read_model import Axis
-from schemas.unit import UnitCode
+from schemas.unit import LineName, UnitCode
 
 _FINDING_COLUMNS = ("check", "unit", "name", "form", "period", "row", "field", "value", "expected", "difference",
                     "message_vi", "message_en")  # fmt: skip
+_INDICATOR_COLUMNS = ("indicator", "unit", "name", "label_vi", "value", "of", "numerator", "denominator", "reported",
+                      "reason_vi", "reason_en")  # fmt: skip
+_RUNNING_COLUMNS = ("row", "measure", "label_vi", "brought_forward", "in_period", "cumulative", "reason_vi")
 _SHOWN = ("check", "unit", "period", "message_vi")
 
 
@@ -68,6 +74,106 @@ def findings_command(
         say(f"{len(rows)} findings")
     else:
         print_lines(Lines(_FINDING_COLUMNS, rows), layout)
+
+
+@click.command(
+    "indicators",
+    epilog=examples(
+        "indicators --unit 106 --from 2021-12-13 --to 2021-12-19",
+        "indicators --unit 106 --from 2021-12-13 --to 2021-12-19 --children --id commune-level --format json",
+    ),
+)
+@click.option("--unit", required=True, metavar="CODE", help="The unit.")
+@click.option("--from", "first", required=True, type=Day(), metavar="DATE", help="First day, inclusive.")
+@click.option("--to", "last", required=True, type=Day(), metavar="DATE", help="Last day, inclusive.")
+@click.option("--children", is_flag=True, help="The places directly below it too.")
+@click.option("--id", "only", multiple=True, metavar="ID", help="Only this indicator; may be given again.")
+@as_of_options
+@format_option
+@data_option
+def indicators_command(
+    *,
+    unit: str,
+    first: date,
+    last: date,
+    children: bool,
+    only: tuple[str, ...],
+    as_of: datetime | None,
+    axis: str,
+    layout: str,
+    data: Path | None,
+) -> None:
+    """Print indicators from totals: value, or why there is none, with the two numbers and how many reports count."""
+    with open_read_model(running_stack(data_folder(data)).settings()) as model:
+        numbers = Numbers(model, None if as_of is None else millis(as_of), Axis(axis))
+        released = numbers.catalogue.indicators
+        if unknown := sorted({*only} - released.ratios.keys() - released.levels.keys()):
+            raise UsageError(f"no indicator {unknown[0]}; there are {', '.join([*released.ratios, *released.levels])}")
+        code = UnitCode(unit)
+        below = [c for c in numbers.units.children(code, last) if numbers.units.expected(c, last)] if children else []
+        duties = duty_count(numbers, millis(datetime.now(UTC)))
+        found = measured(numbers, [code, *below], Span(first, last), duties)
+        rows = [_indicator(numbers, one, last) for one in found if not only or one.indicator in only]
+    print_lines(Lines(_INDICATOR_COLUMNS, tuple(rows)), layout)
+
+
+def _indicator(numbers: Numbers, one: Measured, day: date) -> tuple[Value, ...]:
+    ratios, levels = numbers.catalogue.indicators.ratios, numbers.catalogue.indicators.levels
+    about = ratios.get(one.indicator) or levels[one.indicator]
+    value, why_vi, why_en = str(one.value), "", ""
+    if isinstance(one.value, Blank):
+        value, why_vi, why_en = "", one.value.reason_vi, one.value.reason_en
+    of = ratios[one.indicator].unit if one.indicator in ratios else "level"
+    return (one.indicator, one.unit, numbers.name(one.unit, day), about.label_vi, value, of, _cell(one.numerator),
+            _cell(one.denominator), one.reported, why_vi, why_en)  # fmt: skip
+
+
+def _cell(number: Number) -> int | None:
+    return None if isinstance(number, Blank) else number
+
+
+@click.command(
+    "cumulative",
+    epilog=examples(
+        "cumulative --unit 106 --form vaccination-daily --from 2021-12-13 --to 2021-12-19",
+        "cumulative --unit 106 --form testing-daily --from 2021-12-13 --to 2021-12-19 --since 2021-11-15 --format csv",
+    ),
+)
+@click.option("--unit", required=True, metavar="CODE", help="The unit whose total is wanted.")
+@click.option("--form", required=True, metavar="ID", help="The form.")
+@click.option("--from", "first", required=True, type=Day(), metavar="DATE", help="First day of the period, inclusive.")
+@click.option("--to", "last", required=True, type=Day(), metavar="DATE", help="Last day of the period, inclusive.")
+@click.option("--since", type=Day(), metavar="DATE", help="Where it begins to add up.  [default: the first report]")
+@as_of_options
+@line_option
+@format_option
+@data_option
+def cumulative_command(
+    *,
+    unit: str,
+    form: str,
+    first: date,
+    last: date,
+    since: date | None,
+    as_of: datetime | None,
+    axis: str,
+    line: str,
+    layout: str,
+    data: Path | None,
+) -> None:
+    """Print what each cell brought forward, has in the period, and has come to (lũy kế), by its rule over time."""
+    with open_read_model(running_stack(data_folder(data)).settings()) as model:
+        numbers = Numbers(model, None if as_of is None else millis(as_of), Axis(axis))
+        found = running(numbers, UnitCode(unit), FormId(form), Span(first, last), since, LineName(line))
+    rows = tuple(
+        ("/".join(one.row), one.measure.name, one.measure.label_vi, _cell(one.brought_forward), _cell(one.in_period),
+         _cell(one.cumulative), _reason(one.cumulative)) for one in found
+    )  # fmt: skip
+    print_lines(Lines(_RUNNING_COLUMNS, rows), layout)
+
+
+def _reason(number: Number) -> str:
+    return number.reason_vi if isinstance(number, Blank) else ""
 
 
 def _finding(catalogue: Catalogue, one: Finding, day: date) -> tuple[Value, ...]:

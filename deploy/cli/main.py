@@ -70,6 +70,8 @@ for _command in (
     read_commands.rejected_command,
     read_commands.receipts_command,
     look_commands.findings_command,
+    look_commands.indicators_command,
+    look_commands.cumulative_command,
     unit_commands.units_command,
     unit_commands.units_import_command,
     regime_commands.regimes_command,

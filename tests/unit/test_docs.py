@@ -425,8 +425,9 @@ def test_the_page_of_forms_is_what_the_catalogue_says() -> None:
     assert read(PAGE) == page(released()), "run `python -m deploy.forms_page`"
 
 
-def test_the_page_of_checks_is_what_the_catalogue_says() -> None:
-    assert read(checks_page.PAGE) == checks_page.page(released()), "run `python -m deploy.checks_page`"
+def test_the_pages_of_checks_and_indicators_are_what_the_catalogue_says() -> None:
+    for path, text in checks_page.pages(released()).items():
+        assert read(path) == text, "run `python -m deploy.checks_page`"
 
 
 def test_the_page_of_forms_shows_every_form_measure_and_check() -> None:
