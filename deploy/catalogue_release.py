@@ -32,11 +32,14 @@ from schemas.topics import ACTS, MIB, REPORTS
 
 TREES = "trees"
 REPORTERS = "reporters"
+FORM_FILES = "catalogue"
 ANNOUNCED = "announcement.json"
 FIRST_EPOCH = 1
 
 _LARGEST_REQUEST = 17 * MIB
 _ACK_S = 30
+_LOCAL = {REPORTERS: ("units/*.csv", "lines/*.csv"), FORM_FILES: ("forms/*.avsc", "codes/*.csv")}
+"""What a data folder may add to the released files."""
 
 
 def remembered_trees(data: Path) -> dict[str, str]:
@@ -45,10 +48,16 @@ def remembered_trees(data: Path) -> dict[str, str]:
 
 
 def local_files(data: Path) -> dict[str, bytes]:
-    """The stack's own tables of units and superiors, as imports left them, by their path in a catalogue."""
-    folder = data / REPORTERS
-    paths = [*sorted(folder.glob("units/*.csv")), *sorted(folder.glob("lines/*.csv"))]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    """The stack's own tables of units and superiors, forms and code lists, by their path in a catalogue.
+
+    Imports leave them there; whoever puts a form into the folder by hand has it in the catalogue of the next start.
+    """
+    return {
+        path.relative_to(data / folder).as_posix(): path.read_bytes()
+        for folder, patterns in _LOCAL.items()
+        for pattern in patterns
+        for path in sorted((data / folder).glob(pattern))
+    }
 
 
 def given_trees(files: Iterable[Path]) -> dict[str, str]:

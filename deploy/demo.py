@@ -35,6 +35,14 @@ from schemas.unit import UnitCode
 STORY = Path(__file__).parent / "demo" / "tam-duong"
 DATA = Path(".chungsuc-demo")
 FORMS = ("vaccination-daily", "testing-daily", "support-payout")
+MORE_FORMS = {
+    "cases-daily": ("cases",),
+    "vaccine-stock": ("received", "used", "closing"),
+    "hotline": ("calls", "resolved"),
+    "forces-mobilised": ("person_days", "frontline_person_days"),
+    "donation-money": ("amount_received", "balance"),
+}
+"""Five more forms of the week, simulated in Tam Đường, and what is shown of them."""
 PROVINCE, DISTRICT = UnitCode("12"), UnitCode("106")
 MONDAY, SUNDAY = date(2021, 12, 13), date(2021, 12, 19)
 DAYS = tuple(MONDAY + timedelta(days=n) for n in range(7))
@@ -111,6 +119,8 @@ def send_week(stack: Stack) -> None:
         print(f"  Tam Đường, {form}: {summary.sends} sends, {summary.acked} acknowledged")
     summary = sender.simulate(PROVINCE, DAYS, SEED, exclude=[DISTRICT], forms=FORMS)
     print(f"  the province's other districts, simulated: {summary.sends} sends, {summary.acked} acknowledged")
+    summary = sender.simulate(DISTRICT, DAYS, SEED, forms=tuple(MORE_FORMS))
+    print(f"  Tam Đường, {len(MORE_FORMS)} more forms, simulated: {summary.sends} sends, {summary.acked} acknowledged")
 
 
 def show_week(model: ReadModel) -> None:
@@ -145,6 +155,18 @@ def show_week(model: ReadModel) -> None:
         "Báo cáo tiêm chủng",
     )
     print_table(columns, rows, title="Tuần 13/12 – 19/12/2021 (số liệu giả định – synthetic)")
+
+
+def show_more(model: ReadModel) -> None:
+    """What five more forms say of the district's week."""
+    rows = []
+    for form_id, names in MORE_FORMS.items():
+        week = model.figures(FigureQuery(DISTRICT, FormId(form_id), MONDAY, SUNDAY, sum=True))
+        labels = {measure.name: measure.label_vi for measure in week.form.measures}
+        rows += [(form_id, week.form.label_vi, labels[name], total(week, name)) for name in names]
+    print_table(
+        ("form", "Biểu", "Chỉ tiêu", "Cả tuần"), rows, title="Các biểu khác của Tam Đường (mô phỏng – synthetic)"
+    )
 
 
 def show_expected(model: ReadModel) -> int:
@@ -186,6 +208,7 @@ def run(data: Path, *, port_base: int | None, wait: bool) -> int:
         drain(settings, lambda: stored_offsets(settings), DRAIN_WITHIN_S)
         with open_read_model(settings) as model:
             show_week(model)
+            show_more(model)
             differing = show_expected(model)
         print(f"took {time.monotonic() - started:.1f} s")
         if wait:

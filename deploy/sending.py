@@ -62,9 +62,9 @@ class Sender:
         forms: Collection[str] | None = None,
         progress: Progress | None = None,
     ) -> Summary:
-        """Believable days of everybody below a unit, delivered at once. Raises ProducerError."""
+        """Believable days of everybody below a unit, delivered at once. Raises UsageError for a form, ProducerError."""
         left_out = [UnitCode(code) for code in exclude]
-        wanted = None if forms is None else [FormId(form) for form in forms]
+        wanted = None if forms is None else [FormId(form) for form in forms if self.versions(form)]
         sends = [
             one.send
             for day in days

@@ -61,6 +61,7 @@ class Catalogue:
         self.epoch = epoch
         self.serial = serial
         self.zone = ZONE
+        self._counted: dict[tuple[str, date], dict[str, str]] = {}
         try:
             self._forms = read_forms(self.files)
             self.codes = read_codes(self.files)
@@ -162,9 +163,18 @@ class Catalogue:
         entry = self.codes[code_list].get(code)
         return entry is not None and entry.in_force(day)
 
-    def counted_code(self, code_list: str, code: str, day: date) -> str | None:
-        """The code under which `code` is counted in a report whose period ends on `day`; None where it may not be."""
-        return counted_code(self.codes[code_list], code, day)
+    def counted_codes(self, code_list: str, day: date) -> Mapping[str, str]:
+        """Each code that a report whose period ends on `day` may have, and the one under which it is counted.
+
+        Kept: ingest asks for every row, and days repeat.
+        """
+        at = (code_list, day)
+        found = self._counted.get(at)
+        if found is None:
+            entries = self.codes[code_list]
+            pairs = ((code, counted_code(entries, code, day)) for code in entries)
+            found = self._counted[at] = {code: counted for code, counted in pairs if counted is not None}
+        return found
 
 
 def refusal(old: Catalogue, new: Catalogue, until: date) -> str | None:

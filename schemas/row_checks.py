@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from schemas.catalogue import Catalogue
@@ -61,7 +61,7 @@ def _check_dimensions(rows: Sequence[Row], form: Form, catalogue: Catalogue, las
     for row in rows:
         for dimension in form.dimensions:
             code = str(row[dimension.name])
-            if catalogue.counted_code(dimension.code_list, code, last_day) is None:
+            if code not in catalogue.counted_codes(dimension.code_list, last_day):
                 raise Refused(
                     Reason.UNKNOWN_CODE,
                     dimension.name,
@@ -79,12 +79,12 @@ def counted_rows(rows: Sequence[Row], form: Form, catalogue: Catalogue, last_day
     A unit with an old list comes in with codes that have ended: each counts as the code that took its place, and rows
     that fall together are added. Where they can't be (distinct persons, overlapping groups) the report is refused.
     """
-    lists = [(dimension.name, dimension.code_list) for dimension in form.dimensions]
-    if all(catalogue.code_in_force(listed, str(row[name]), last_day) for row in rows for name, listed in lists):
+    lists = [(d.name, catalogue.counted_codes(d.code_list, last_day)) for d in form.dimensions]
+    if all(codes[str(row[name])] == row[name] for row in rows for name, codes in lists):
         return rows
-    counted: dict[tuple[str | None, ...], dict[str, Cell]] = {}
+    counted: dict[tuple[str, ...], dict[str, Cell]] = {}
     for row in rows:
-        codes = {name: catalogue.counted_code(listed, str(row[name]), last_day) for name, listed in lists}
+        codes = {name: listed[str(row[name])] for name, listed in lists}
         here = counted.setdefault(tuple(codes.values()), {})
         if here:
             _require_addable(form, codes)
@@ -96,12 +96,12 @@ def counted_rows(rows: Sequence[Row], form: Form, catalogue: Catalogue, last_day
     return list(counted.values())
 
 
-def _require_addable(form: Form, codes: dict[str, str | None]) -> None:
+def _require_addable(form: Form, codes: Mapping[str, str]) -> None:
     if form.overlapping or any(measure.across_units is AcrossUnits.NONE for measure in form.measures):
         raise Refused(
             Reason.UNKNOWN_CODE,
             ", ".join(codes),
-            "/".join(str(code) for code in codes.values()),
+            "/".join(codes.values()),
             (
                 "mã của danh mục mới: hai dòng cũ thành một mà số liệu không cộng được",
                 "codes of the new list: two old rows became one, and their numbers don't add up",

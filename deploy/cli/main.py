@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from consumers.verify import NotVerifiable
 from deploy.cli import (
+    form_commands,
     key_commands,
     look_commands,
     principal_commands,
@@ -67,11 +68,14 @@ for _command in (
     send_commands.simulate_command,
     stack_commands.drain_command,
     read_commands.figures_command,
+    read_commands.texts_command,
     read_commands.rejected_command,
     read_commands.receipts_command,
     look_commands.findings_command,
     look_commands.indicators_command,
     look_commands.cumulative_command,
+    form_commands.forms_command,
+    form_commands.forms_import_command,
     unit_commands.units_command,
     unit_commands.units_import_command,
     regime_commands.regimes_command,

@@ -1,4 +1,4 @@
-"""Commands that read: figures, rejected, receipts."""
+"""Commands that read: figures, texts, rejected, receipts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from consumers.export import figure_lines, receipt_lines, rejection_lines
+from consumers.export import Lines, figure_lines, receipt_lines, rejection_lines
+from consumers.texts import texts_below
 from deploy.cli.options import (
     Day,
     PeriodName,
@@ -101,6 +102,28 @@ def figures_command(
     with open_read_model(running_stack(data_folder(data)).settings()) as model:
         lines = figure_lines(model.figures(query))
     print_lines(lines, layout)
+
+
+@click.command(
+    "texts",
+    epilog=examples(
+        "texts --unit 106 --form monthly-report --period 2021-12",
+        "texts --unit 106 --form testing-daily --period 2021-12-15 --format json",
+    ),
+)
+@click.option("--unit", required=True, metavar="CODE", help="The unit, with everybody below it.")
+@click.option("--form", required=True, metavar="ID", help="The form.")
+@click.option("--period", required=True, type=PeriodName(), metavar="PERIOD", help="One period, such as 2021-12.")
+@line_option
+@format_option
+@data_option
+def texts_command(*, unit: str, form: str, period: Period, line: str, layout: str, data: Path | None) -> None:
+    """Print the texts of the reports that count, unit by unit: results, difficulties, causes, proposals, notes."""
+    settings = running_stack(data_folder(data)).settings()
+    with open_read_model(settings) as model:
+        found = texts_below(model, settings, UnitCode(unit), FormId(form), period.text, LineName(line))
+    rows = tuple((one.unit.code, one.unit.name, one.label_vi, one.text, str(one.source)) for one in found)
+    print_lines(Lines(("unit", "name", "section", "text", "source"), rows), layout)
 
 
 @click.command("rejected", epilog=examples("rejected", "rejected --unit 03390 --format json"))

@@ -50,20 +50,25 @@ def replay_command(file: Path, form: str, until: datetime | None, line: str, dat
 
 @click.command(
     "simulate",
-    epilog=examples("simulate --under 106 --day 2021-12-13", "simulate --under 12 --day 2021-12-13 --seed 7"),
+    epilog=examples(
+        "simulate --under 106 --day 2021-12-13", "simulate --under 12 --day 2021-12-13 --seed 7 --form hotline"
+    ),
 )
 @click.option("--under", required=True, metavar="UNIT", help="Code of the unit below which everybody reports.")
 @click.option("--day", required=True, type=Day(), metavar="DATE", help="The day that they report on.")
+@click.option(
+    "--form", "forms", multiple=True, metavar="ID", help="Only this form; may be given again.  [default: all]"
+)
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Another seed plays another day.")
 @data_option
-def simulate_command(under: str, day: date, seed: int, data: Path | None) -> None:
+def simulate_command(under: str, day: date, forms: tuple[str, ...], seed: int, data: Path | None) -> None:
     """Play a believable day of every unit below UNIT in all forms: late, corrected, withdrawn, sent twice, offline.
 
     The same seed is the same day, so repeating it changes nothing.
     """
     sender = Sender(running_stack(data_folder(data)))
     with meter("sending") as show:
-        summary = sender.simulate(under, [day], seed, progress=show)
+        summary = sender.simulate(under, [day], seed, forms=forms or None, progress=show)
     report(summary)
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "up", "down", "status", "replay", "simulate", "drain", "figures", "rejected", "receipts", "verify", "rebuild",
     "units", "units-import", "principals", "keys", "findings",
     "indicators", "cumulative", "regimes", "obligations", "decide",
+    "forms", "forms-import", "texts",
 }  # fmt: skip
 
 
