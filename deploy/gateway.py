@@ -7,6 +7,7 @@ import sys
 
 from kafka.errors import KafkaError
 
+from consumers.obligations import obligations
 from consumers.read_model.database import FILE_NAME
 from consumers.read_model.reader import SqliteReadModel
 from producers.errors import KeysError, ProducerError
@@ -32,7 +33,7 @@ def main() -> int:
             return SqliteReadModel(settings.data / FILE_NAME)
 
         serve_metrics(settings.metrics_port)
-        serve(settings, opener)
+        serve(settings, opener, obligations)
     except (SettingsError, KeysError) as error:
         logger.error("stopped for good: %s", error)
         return Exit.REFUSED

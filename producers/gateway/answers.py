@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from producers.gateway.shown import (
     form_shown,
     form_whole,
     key_shown,
+    obligation_shown,
     pending_shown,
     read_receipt_id,
     receipt_id,
@@ -34,24 +35,32 @@ from producers.gateway.store import Lookup
 from producers.sequences import last_looked_at
 from schemas.catalogue import Catalogue
 from schemas.form import Form, FormId
+from schemas.obligations import Moment, Obligation
 from schemas.period import PeriodError, PeriodText, parse_period
+from schemas.principal import may_read
 from schemas.read_model import ReadModel, SeriesHead
 from schemas.receipt import Receipt
 from schemas.report import Millis, Revision, Scope, Series, Source
 from schemas.unit import UBND, LineName, Unit, UnitCode
 
 _LIMIT, _MOST = 100, 500
+_MOST_DAYS = 31
+Owed = Callable[[ReadModel, UnitCode, date, date, Moment], Sequence[Obligation]]
+"""What a unit and everybody below it owe, due between two days, as known at a moment."""
 
 
 class Answers:
     """Reads for accounts."""
 
-    def __init__(self, door: Door, registry: Registry, questions: Questions, lookup: Lookup, sequences: Path) -> None:
+    def __init__(
+        self, door: Door, registry: Registry, questions: Questions, lookup: Lookup, sequences: Path, owed: Owed
+    ) -> None:
         self._door = door
         self._registry = registry
         self._questions = questions
         self._lookup = lookup
         self._sequences = sequences
+        self._owed = owed
 
     async def receipt(self, request: Request, caller: Caller, language: Language) -> Response:
         """What became of one report. One that is not the account's to read is not found."""
@@ -147,6 +156,22 @@ class Answers:
                           f"No unit {code[:50]} is in force on {day}.")  # fmt: skip
         return _json(unit_shown(found, units.superior(code, day, UBND)), language)
 
+    async def obligations(self, request: Request, caller: Caller, language: Language) -> Response:
+        """What a unit owes (and for who oversees, everybody below it), due between two days, and what became of it."""
+        asked = request.query_params
+        unit = UnitCode(_needed(asked.get("unit"), "unit"))
+        self._door.check_reading(caller, unit)
+        first = _day(asked.get("from"), caller.day, "from")
+        last = _day(asked.get("to"), first, "to")
+        if not first <= last < first + timedelta(days=_MOST_DAYS):
+            raise _bad("to", f"từ from đến {_MOST_DAYS} ngày sau", f"from `from` to {_MOST_DAYS} days later")
+        found = await self._questions.ask(self._owed, unit, first, last, Moment(caller.at))
+        units = self._registry.catalogue().units
+        codes = {one.duty.unit.code for one in found}
+        readable = {code for code in codes if may_read(caller.bindings, units, code, caller.day)}
+        shown = [obligation_shown(one, language) for one in found if one.duty.unit.code in readable]
+        return _json({"from": first.isoformat(), "to": last.isoformat(), "obligations": shown}, language)
+
     async def keys(self, request: Request, caller: Caller, language: Language) -> Response:
         """The keys registered for a unit."""
         unit = UnitCode(_needed(request.query_params.get("unit"), "unit"))
@@ -212,7 +237,7 @@ def _limit(text: str | None) -> int:
     return int(text)
 
 
-def _day(text: str | None, default: date) -> date:
+def _day(text: str | None, default: date, name: str = "day") -> date:
     if text is None:
         return default
     try:
@@ -220,7 +245,7 @@ def _day(text: str | None, default: date) -> date:
             return date.fromisoformat(text)
     except ValueError:
         pass
-    raise _bad("day", "một ngày như 2021-12-13", "a day such as 2021-12-13")
+    raise _bad(name, "một ngày như 2021-12-13", "a day such as 2021-12-13")
 
 
 def _period(text: str) -> PeriodText:

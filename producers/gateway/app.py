@@ -6,6 +6,7 @@
 | `GET /v1/receipts/{id}`, `GET /v1/receipts` | what became of one report, or of a unit's (`unit`, `since`, `limit`) |
 | `GET /v1/series` | the highest revision of (`unit`, `form`, `period`, `line`, `scope`, `entered_by`), as ETag |
 | `GET /v1/forms`, `/v1/forms/{id}`, `/v1/units`, `/v1/units/{code}`, `/v1/keys` | what reports are made of |
+| `GET /v1/obligations` | what a `unit` owes, due `from` one day `to` another |
 | `GET /v1`, `/v1/openapi.json`, `/v1/openapi-3.0.json`, `/healthz` | about the service; without login |
 """
 
@@ -146,6 +147,7 @@ def application(parts: Parts) -> Starlette:
         "/v1/forms/{id}": parts.answers.form,
         "/v1/units": parts.answers.units,
         "/v1/units/{code}": parts.answers.unit,
+        "/v1/obligations": parts.answers.obligations,
         "/v1/keys": parts.answers.keys,
     }
     open_routes: dict[str, Any] = {

@@ -12,6 +12,7 @@ from producers.gateway.refusal import PROBLEMS, Slug
 from producers.gateway.shown import OUTCOMES
 from producers.gateway.store import IDEMPOTENCY_DAYS
 from schemas.form import LARGEST_CLAIM
+from schemas.obligations import Status
 from schemas.rejection import Reason
 from schemas.report import Kind, Scope
 
@@ -99,6 +100,8 @@ def _paths() -> Schema:
                                                       day, limit], reading),
         "/v1/units/{code}": _get("The bearer of a code on a day", "Unit", [_path("code", _TEXT), day],
                                  (Slug.BAD_REQUEST, *one)),
+        "/v1/obligations": _get("What a unit owes, and what became of it", "Obligations",
+                                [unit, _query("from", _DAY), _query("to", _DAY)], reading),
         "/v1/keys": _get("The signing keys of a unit", "Keys", [unit], reading),
     }  # fmt: skip
 
@@ -248,6 +251,13 @@ def _schemas() -> Schema:
                         kind=_WORDS, superior=_MAYBE, valid_from=_DAY,
                         valid_to={"type": ["string", "null"], "format": "date"}),
         "Units": _listed("units", "Unit", day=_DAY),
+        "Obligation": _object(
+            "regime form unit period due status reported_at", regime=_WORDS, name=_WORDS, form=_WORDS, unit=_WORDS,
+            unit_name=_WORDS, period=_WORDS, due={"type": "string", "format": "date-time"}, said=_WORDS,
+            status={"type": "string", "enum": [status.value for status in Status]}, reported_at=_MAYBE,
+            entered_by=_MAYBE, decided=_MAYBE, reason=_MAYBE,
+        ),
+        "Obligations": _listed("obligations", "Obligation", **{"from": _DAY, "to": _DAY}),
         "Key": _object("kid unit public_key valid_after valid_until reason sequence", kid=_WORDS, unit=_WORDS,
                        public_key=_WORDS, valid_after=_WORDS, valid_until=_MAYBE, reason=_MAYBE,
                        sequence={"type": ["object", "null"]}),

@@ -18,7 +18,7 @@ from producers.accounts import FILE as ACCOUNTS_FILE
 from producers.accounts import Accounts
 from producers.audit import FILE as AUDIT_FILE
 from producers.audit import AuditLog
-from producers.gateway.answers import Answers
+from producers.gateway.answers import Answers, Owed
 from producers.gateway.app import Parts, application
 from producers.gateway.courier import Courier
 from producers.gateway.desk import Desk
@@ -53,7 +53,7 @@ class Wish:
 class Service:
     """Everything behind the port, from the cluster's acts to the courier."""
 
-    def __init__(self, settings: Settings, opener: Opener) -> None:
+    def __init__(self, settings: Settings, opener: Opener, owed: Owed) -> None:
         self._accounts = Accounts(settings.data / ACCOUNTS_FILE)
         self._registry = ActRegistry(settings)
         self._questions = Questions(opener)
@@ -66,7 +66,7 @@ class Service:
         self._lookup = Lookup(settings.data / FILE)
         judgment = Judgment(self._registry, settings.partitions)
         desk = Desk(door, self._registry, judgment, self._questions, self.courier, audit)
-        answers = Answers(door, self._registry, self._questions, self._lookup, settings.data / SEQUENCES_FILE)
+        answers = Answers(door, self._registry, self._questions, self._lookup, settings.data / SEQUENCES_FILE, owed)
         self.app: Starlette = application(Parts(door, desk, answers, now_ms, self.healthy))
 
     def healthy(self) -> bool:
@@ -112,12 +112,12 @@ async def _serve(settings: Settings, service: Service, wish: Wish) -> None:
         await watching
 
 
-def serve(settings: Settings, opener: Opener) -> None:
+def serve(settings: Settings, opener: Opener, owed: Owed) -> None:
     """Run until SIGTERM. Raises what ended a thread, a ProducerError, or OSError where the port is taken."""
     wish = Wish()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, wish.make)
-    service = Service(settings, opener)
+    service = Service(settings, opener, owed)
     try:
         asyncio.run(_serve(settings, service, wish))
         failure = service.failure()

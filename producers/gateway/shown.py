@@ -13,6 +13,7 @@ from producers.gateway.store import Held
 from producers.sequences import Signed
 from schemas.catalogue import Catalogue
 from schemas.form import Form
+from schemas.obligations import Obligation
 from schemas.period import PeriodError, parse_period
 from schemas.precedence import Outcome
 from schemas.read_model import CountedLink, ReadModel
@@ -160,6 +161,27 @@ def unit_shown(unit: Unit, superior: UnitCode | None) -> dict[str, Any]:
         "superior": superior,
         "valid_from": unit.valid_from.isoformat(),
         "valid_to": None if unit.valid_to == OPEN else unit.valid_to.isoformat(),
+    }
+
+
+def obligation_shown(obligation: Obligation, language: Language) -> dict[str, Any]:
+    """A report that is due, and what became of it."""
+    duty, decision = obligation.duty, obligation.decision
+    status = obligation.status
+    return {
+        "regime": duty.regime.id,
+        "name": duty.regime.name_vi,
+        "form": duty.regime.form,
+        "unit": duty.unit.code,
+        "unit_name": duty.unit.name,
+        "period": duty.period.text,
+        "due": obligation.due.isoformat(timespec="seconds"),
+        "status": status.value,
+        "said": _words((status.label_vi, status.value.replace("-", " ")), language),
+        "reported_at": None if obligation.reported_at is None else time_text(obligation.reported_at),
+        "entered_by": obligation.entered_by or None,
+        "decided": None if decision is None else decision.about.decided.value,
+        "reason": None if decision is None else decision.about.reason,
     }
 
 

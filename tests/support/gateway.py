@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
+from consumers.obligations import obligations
 from consumers.read_model.database import FILE_NAME, open_writer
 from consumers.read_model.reader import SqliteReadModel
 from producers.accounts import Accounts
@@ -99,7 +100,8 @@ class Bench:
         self.lookup = Lookup(self.folder / FILE)
         judgment = Judgment(registry, PARTITIONS)
         desk = Desk(self.door, registry, judgment, self.questions, self.courier, self.audit)
-        answers = Answers(self.door, registry, self.questions, self.lookup, self.folder / "sequences.sqlite")
+        sequences = self.folder / "sequences.sqlite"
+        answers = Answers(self.door, registry, self.questions, self.lookup, sequences, obligations)
         return application(Parts(self.door, desk, answers, lambda: self.now, lambda: True))
 
     def headers(self, name: PrincipalName = CLERK, **more: str) -> dict[str, str]:

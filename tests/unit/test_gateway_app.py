@@ -83,7 +83,12 @@ async def test_revoked_token_and_unbound_account_come_in_no_more(fresh: Bench) -
 async def test_account_neither_writes_for_nor_reads_another_commune(client: httpx.AsyncClient, bench: Bench) -> None:
     headers = bench.headers(OTHER)
     problem(await post(client, headers, report()), 403, "not-allowed")
-    for path in ("/v1/receipts?unit=c1", "/v1/keys?unit=c1", "/v1/series?unit=c1&form=testing-small&period=2021-12-13"):
+    for path in (
+        "/v1/receipts?unit=c1",
+        "/v1/keys?unit=c1",
+        "/v1/obligations?unit=c1",
+        "/v1/series?unit=c1&form=testing-small&period=2021-12-13",
+    ):
         problem(await client.get(path, headers=headers), 403, "not-allowed")
 
 
@@ -269,7 +274,8 @@ async def test_unknown_addresses_and_methods_are_problems(client: httpx.AsyncCli
 
 
 async def test_questions_that_can_not_be_understood_are_refused(client: httpx.AsyncClient, bench: Bench) -> None:
-    for path in ("units?line=x", "receipts", "receipts?unit=c1&since=x",
+    for path in ("units?line=x", "receipts", "receipts?unit=c1&since=x", "obligations",
+                 "obligations?unit=c1&from=x", "obligations?unit=c1&from=2021-12-13&to=2022-12-13",
                  "receipts?unit=c1&limit=0", "units?day=1", "units?limit=٣",
                  "series?unit=c1&form=x&period=y", "series?unit=c1&form=x&period=2021-12-13&scope=z"):  # fmt: skip
         problem(await client.get(f"/v1/{path}", headers=bench.headers()), 400, "bad-request")
