@@ -32,11 +32,11 @@ from schemas.log import LogUnreachable
 from schemas.metrics import READY, serve_metrics
 from schemas.read_model import NotReady
 from schemas.settings import Settings, SettingsError, load_settings
-from schemas.topics import FIGURES, REPORTS
+from schemas.topics import FIGURES, INGEST_GROUP, REPORTS, ROLLUP_GROUP
 
 logger = logging.getLogger("chungsuc.lag")
 
-GROUPS = {"chungsuc-ingest": REPORTS, "chungsuc-rollup": FIGURES}
+GROUPS = {INGEST_GROUP: REPORTS, ROLLUP_GROUP: FIGURES}
 """Consumer groups, without the settings' prefix, and the topic that each works through."""
 READ_MODEL = "read-model"
 """No group of Kafka: its offsets stand in its database."""

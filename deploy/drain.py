@@ -20,10 +20,8 @@ from kafka.errors import KafkaError
 from deploy.errors import TimedOutError
 from deploy.topic_set import admin_client
 from schemas.settings import Settings
-from schemas.topics import FIGURES, RECEIPTS, REJECTED, REPORTS
+from schemas.topics import FIGURES, INGEST_GROUP, RECEIPTS, REJECTED, REPORTS, ROLLUP_GROUP
 
-INGEST_GROUP = "chungsuc-ingest"
-ROLLUP_GROUP = "chungsuc-rollup"
 STORED_TOPICS = (FIGURES, RECEIPTS, REJECTED)
 
 _ASK_EVERY_S = 0.05

@@ -16,7 +16,6 @@ from typing import Any
 from kafka.admin import MemberToRemove
 
 from deploy.catalogue_release import CatalogueRelease, read_registers
-from deploy.drain import INGEST_GROUP, ROLLUP_GROUP
 from deploy.errors import RefusedError, TimedOutError
 from deploy.files import read_json, write_json
 from deploy.topic_set import admin_client, recreate_topic
@@ -24,7 +23,7 @@ from schemas.catalogue import Announcement
 from schemas.failpoint import failpoint
 from schemas.settings import Settings
 from schemas.signature import Ed25519Key
-from schemas.topics import FIGURES
+from schemas.topics import FIGURES, INGEST_GROUP, ROLLUP_GROUP
 
 NOTE = "rebuild.json"
 GROUPS = (INGEST_GROUP, ROLLUP_GROUP)

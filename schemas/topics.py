@@ -23,6 +23,10 @@ REJECTED = "rejected"
 ACTS = "acts"
 ISSUED = "issued"
 
+INGEST_GROUP = "chungsuc-ingest"
+ROLLUP_GROUP = "chungsuc-rollup"
+"""Consumer groups, without the settings' prefix."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:

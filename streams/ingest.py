@@ -31,7 +31,7 @@ from schemas.report import Digest, KeyId, Kind, Millis, Offset, Revision, Scope,
 from schemas.sentences import sentence_en, sentence_vi
 from schemas.settings import Settings, load_settings
 from schemas.signature import PublicKey
-from schemas.topics import FIGURES, RECEIPTS, REJECTED, REPORTS, partition_of
+from schemas.topics import FIGURES, INGEST_GROUP, RECEIPTS, REJECTED, REPORTS, partition_of
 from streams.announcements import Announcements
 from streams.app import Refused, Worker, configure_logging
 from streams.batching import BareRecord, Batch
@@ -98,7 +98,7 @@ class Ingest:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.topic = settings.topic(REPORTS)
-        self.group = settings.topic("chungsuc-ingest")
+        self.group = settings.topic(INGEST_GROUP)
         self._figures, self._rejected = settings.topic(FIGURES), settings.topic(REJECTED)
         self._receipts = settings.topic(RECEIPTS)
         self._operator = PublicKey(bytes.fromhex(settings.operator_key))

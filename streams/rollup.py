@@ -23,7 +23,7 @@ from schemas.precedence import Outcome
 from schemas.register import Registers
 from schemas.settings import Settings, load_settings
 from schemas.signature import PublicKey
-from schemas.topics import FIGURES, RECEIPTS
+from schemas.topics import FIGURES, RECEIPTS, ROLLUP_GROUP
 from streams.app import OutForGood, Refused, Worker, configure_logging
 from streams.batching import Batch
 from streams.columns import read_columns
@@ -69,7 +69,7 @@ class Rollup:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.topic = settings.topic(FIGURES)
-        self.group = settings.topic("chungsuc-rollup")
+        self.group = settings.topic(ROLLUP_GROUP)
         self._receipts_topic = settings.topic(RECEIPTS)
         self._registers = Registers(PublicKey(bytes.fromhex(settings.operator_key)), settings.act_delay_ms)
         self._held: dict[int, Held] = {}

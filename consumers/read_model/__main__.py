@@ -9,13 +9,16 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sqlite3
 import sys
 import time
+from contextlib import closing
 from types import FrameType
 
 from kafka.errors import KafkaError
 from prometheus_client import Counter, Gauge, Histogram
 
+from consumers.read_model import filling
 from consumers.read_model.database import FILE_NAME, DatabaseGone, DatabaseRefused, OpenFile, open_writer
 from consumers.read_model.store import Applied
 from consumers.read_model.writer import Writer
@@ -43,6 +46,40 @@ END_TO_END = Histogram(
 )  # fmt: skip
 
 
+class _Ready:
+    """Says that the writer is ready: once everything is stored that was there at its start.
+
+    A database that is made anew is so only when that was counted anew too, and answers from then on.
+    """
+
+    def __init__(self, settings: Settings, writer: Writer, connection: sqlite3.Connection) -> None:
+        self.is_ready = False
+        self._writer = writer
+        self._connection = connection
+        self._counted = filling.Counted(settings) if filling.is_filling(connection) else None
+        self._ends = writer.ends()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._counted is not None:
+            self._counted.close()
+            self._counted = None
+
+    def look(self) -> None:
+        """Look whether it is."""
+        if self.is_ready or not self._writer.caught_up(self._ends):
+            return
+        if self._counted is not None:
+            if self._counted.done():
+                self.close()
+                self._ends = self._writer.ends()
+            return
+        filling.end(self._connection)
+        self.is_ready = True
+        READY.set(1)
+        logger.info("ready: everything stored that was there at the start")
+
+
 class Process:
     """The writer, its metrics, and the wish to stop."""
 
@@ -60,9 +97,11 @@ class Process:
         path = self._settings.data / FILE_NAME
         connection = open_writer(path)
         try:
+            filling.begin(connection)
             writer = Writer(self._settings, connection)
             try:
-                self._store(writer, OpenFile(path))
+                with closing(_Ready(self._settings, writer, connection)) as ready:
+                    self._store(writer, OpenFile(path), ready)
             except DatabaseGone as gone:
                 # Not closed: SQLite would delete by its name what by now may be the new file's write-ahead log.
                 logger.error("%s", gone)
@@ -73,19 +112,14 @@ class Process:
         finally:
             connection.close()
 
-    def _store(self, writer: Writer, file: OpenFile) -> None:
+    def _store(self, writer: Writer, file: OpenFile, ready: _Ready) -> None:
         self._recall_catalogue(writer)
-        ends = writer.ends()
-        ready = False
         while not self._stopping:
             applied = writer.step()
             file.check()
             if applied.records:
-                self._observe(writer, applied, ready=ready)
-            if not ready and writer.caught_up(ends):
-                ready = True
-                READY.set(1)
-                logger.info("ready: everything stored that was there at the start")
+                self._observe(writer, applied, ready=ready.is_ready)
+            ready.look()
 
     def _recall_catalogue(self, writer: Writer) -> None:
         self._catalogue = writer.store.catalogue()

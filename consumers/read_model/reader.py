@@ -17,6 +17,7 @@ from consumers.read_model.answers import Answer, entered, form_for
 from consumers.read_model.arrivals import KINDS, arrivals, decisions
 from consumers.read_model.checking import check
 from consumers.read_model.database import open_reader
+from consumers.read_model.filling import is_filling
 from consumers.read_model.links import links
 from consumers.read_model.standing import About, Contribution, Moment, Page, pages, standing
 from consumers.read_model.trees import Trees
@@ -223,7 +224,7 @@ class SqliteReadModel:
 
     def freshness(self) -> tuple[StoredOffset, ...]:
         """How far each partition has been stored, by topic and partition."""
-        with self._at_once() as connection:
+        with self._at_once(also_filling=True) as connection:
             rows = connection.execute(
                 "SELECT topic, partition, next, time FROM positions ORDER BY topic, partition"
             ).fetchall()
@@ -238,10 +239,12 @@ class SqliteReadModel:
             return check(connection, catalogue, trees, form)
 
     @contextmanager
-    def _at_once(self) -> Iterator[sqlite3.Connection]:
+    def _at_once(self, *, also_filling: bool = False) -> Iterator[sqlite3.Connection]:
         self._follow()
         self._connection.execute("BEGIN")
         try:
+            if not also_filling and is_filling(self._connection):
+                raise NotReady("the read model is being made from the log; it answers once all is counted again")
             yield self._connection
         finally:
             self._connection.execute("ROLLBACK")

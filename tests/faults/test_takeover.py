@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.drain import ROLLUP_GROUP
 from deploy.topic_set import admin_client
 from schemas.exit import Exit
+from schemas.topics import ROLLUP_GROUP
 from tests.faults.conftest import Note
 from tests.faults.harness import Running, metric
 from tests.faults.load import Days, assert_answers

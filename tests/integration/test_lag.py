@@ -14,8 +14,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.structs import OffsetAndMetadata
+from kafka import KafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
 from consumers.lag import FORGET_AFTER_S, LagCollector, LogView, Picture, Standing
@@ -25,6 +24,7 @@ from deploy.topic_set import create_topics
 from schemas.report import Offset
 from schemas.settings import Settings, load_settings
 from schemas.topics import FIGURES, REPORTS
+from tests.support.groups import commit
 from tests.support.read_model import ALL_PARTITIONS, DAYS, PARTITIONS, FigureLog, doses, store_at
 from tests.support.waiting import eventually
 
@@ -59,16 +59,6 @@ def send(settings: Settings, topic: str, partition: int, values: Sequence[bytes]
         return [one.get(30).timestamp for one in sent]
     finally:
         producer.close()
-
-
-def commit(settings: Settings, group: str, offsets: dict[tuple[str, int], int]) -> None:
-    consumer = KafkaConsumer(bootstrap_servers=settings.bootstrap, group_id=settings.topic(group))
-    try:
-        named = {TopicPartition(settings.topic(topic), number): at for (topic, number), at in offsets.items()}
-        consumer.assign(list(named))
-        consumer.commit({partition: OffsetAndMetadata(at, "", -1) for partition, at in named.items()})
-    finally:
-        consumer.close()
 
 
 def standings(settings: Settings) -> dict[tuple[str, str, int], Standing]:

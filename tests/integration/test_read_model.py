@@ -30,8 +30,9 @@ from schemas.form import FormId
 from schemas.log import Record, TopicReader
 from schemas.read_model import FigureQuery, NotReady
 from schemas.settings import Settings, load_settings
-from schemas.topics import FIGURES, REPORTS
+from schemas.topics import FIGURES, INGEST_GROUP, REPORTS, ROLLUP_GROUP
 from schemas.unit import UnitCode
+from tests.support.groups import commit
 from tests.support.read_model import DAYS, OPERATOR, PARTITIONS, FigureLog, catalogue_act, doses
 from tests.support.reports import ReportLog, acts, eventful
 
@@ -185,6 +186,7 @@ def test_a_process_killed_beside_its_commit_goes_on_and_stores_all(settings: Set
     log = many(30)
     ends = {partition: len(records) for partition, records in enumerate(log.partitions)}
     send_figures(settings, log)
+    commit(settings, ROLLUP_GROUP, {(FIGURES, partition): end for partition, end in ends.items()})
     for point in ("read_model.before_commit", "read_model.after_commit"):
         assert not is_stored(settings, ends)
         with started(settings, failpoint=point) as process:
@@ -201,6 +203,36 @@ def test_a_process_killed_beside_its_commit_goes_on_and_stores_all(settings: Set
         process.send_signal(signal.SIGTERM)
         assert process.wait(WITHIN_S) == Exit.FINE
     assert nation(settings) == (35, 0, 0, 0)
+
+
+def test_a_database_made_anew_answers_once_all_that_was_reported_is_counted_again(settings: Settings) -> None:
+    """Else a page would show figures that fall, as far as they are counted again (read-model.deleted, log-cut)."""
+    send(settings, acts())
+    log = eventful()
+    send(settings, log.records)
+    ends = {partition: len(records) for partition, records in enumerate(log.figures.partitions)}
+    reports = {record.partition: 0 for record in log.records}
+    for record in log.records:
+        reports[record.partition] += 1
+    counted = (
+        (INGEST_GROUP, {(REPORTS, partition): end for partition, end in reports.items()}),
+        (ROLLUP_GROUP, {(FIGURES, partition): end for partition, end in ends.items()}),
+    )
+    port = free_port()
+    with started(settings, port) as process:
+        try:
+            wait_until(lambda: is_stored(settings, {}), "a database")
+            send(settings, [r for records in log.figures.partitions for r in records])
+            wait_until(lambda: is_stored(settings, ends), "figures stored")
+            for group, offsets in counted:
+                with pytest.raises(NotReady, match="counted again"):
+                    nation(settings)
+                assert metric(port, "chungsuc_ready ") == 0.0
+                commit(settings, group, offsets)
+            wait_until(lambda: metric(port, "chungsuc_ready ") == 1.0, "ready")
+            assert nation(settings)
+        finally:
+            process.terminate()
 
 
 def test_a_log_made_anew_is_refused_for_good_and_names_the_way_out(settings: Settings) -> None:

@@ -5,24 +5,27 @@ One commune alone would look through the partitions on its own way up only, and 
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
 
-from kafka.errors import KafkaError
-
-from deploy.catalogue_release import read_registers
+from consumers.read_model.database import FILE_NAME
+from consumers.read_model.reader import SqliteReadModel
 from deploy.operator_key import operator_key
-from deploy.reading import open_read_model
-from producers.delivery import Delivery
-from producers.errors import ProducerError
+from producers.errors import PublishError
+from producers.keys import FILE as KEYS
+from producers.keys import NodeKeys
 from producers.outbox import FILE as OUTBOX
-from producers.registration import now_ms
+from producers.outbox_batch import Known
+from producers.publisher import Publisher
+from producers.registration import now_ms, registered_keys
 from producers.send import Send
 from schemas.catalogue import Catalogue
-from schemas.log import LogUnreachable
+from schemas.log import ActReader
 from schemas.period import PeriodText
-from schemas.read_model import FigureQuery, NotReady
+from schemas.read_model import FigureQuery, ReadModelError
+from schemas.register import Registers
 from schemas.report import Kind
 from schemas.settings import Settings
 from schemas.topics import partition_of
@@ -34,33 +37,43 @@ from tests.support.waiting import eventually
 
 _UNDER = UnitCode("01")
 _LOOK_EVERY_S = 0.05
+_TAKEN_WITHIN_S = 10.0
 NUMBER = 99
 """Of the probe among the nodes."""
 
 
 class Freshness:
-    """Sends a number, then the next, and looks for their sum. `settings` name a way to the brokers that stays open."""
+    """Sends a number, then the next, and looks for their sum. `settings` name a way to the brokers that stays open.
+
+    Keys, outbox and producer are kept open, so that what is measured is the way of the report and not its preparation.
+    """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self._stack = settings
         self._settings = settings.model_copy(update={"data": folder})
-        self._settings.data.mkdir(parents=True, exist_ok=True)
-        self._operator = operator_key(settings.data)
-        catalogue = read_registers(settings, self._operator).newest_catalogue()
-        assert catalogue is not None
-        self._catalogue: Catalogue = catalogue
-        form = catalogue.form_in_force(PROBE_FORM, PROBE_DAY)
-        assert form is not None
-        self._form = form
-        self._units = _spread(catalogue, settings.partitions)
-        self.history = self._settings.data / HISTORY
+        folder.mkdir(parents=True, exist_ok=True)
+        operator = operator_key(settings.data)
+        registers = Registers(operator.public, settings.act_delay_ms)
+        with closing(ActReader(self._settings, registers)) as acts, closing(NodeKeys(folder / KEYS)) as keys:
+            catalogue = acts.refresh().newest_catalogue()
+            assert catalogue is not None
+            form = catalogue.form_in_force(PROBE_FORM, PROBE_DAY)
+            assert form is not None
+            self._form = form
+            self._units = _spread(catalogue, settings.partitions)
+            self._signers = registered_keys(self._settings, acts, operator, keys, self._units)
+        self.history = folder / HISTORY
         self._journal = Journal(self.history, NUMBER)
-        self._delivery: Delivery | None = None
+        self._outbox = JournalOutbox(folder / OUTBOX, self._journal)
+        self._publisher = Publisher(self._settings, self._outbox, timeout_s=_TAKEN_WITHIN_S)
+        self._model: SqliteReadModel | None = None
         self.number = 0
 
     def close(self) -> None:
         """Give connections and files back."""
-        self._disconnect()
+        self._close_model()
+        self._publisher.close()
+        self._outbox.close()
         self._journal.close()
 
     def within(self, within_s: float) -> float:
@@ -75,40 +88,34 @@ class Freshness:
         """What the nation shows now; None while the read model cannot be asked."""
         query = FigureQuery(UnitCode(PROBE_ROOT), PROBE_FORM, PROBE_DAY, PROBE_DAY)
         try:
-            with open_read_model(self._stack) as model:
-                rows = model.figures(query).rows
-        except NotReady:
+            # Kept open: it follows a database that is made anew, and reading the catalogue takes half a second.
+            self._model = self._model or SqliteReadModel(self._stack.data / FILE_NAME)
+            rows = self._model.figures(query).rows
+        except (ReadModelError, sqlite3.Error):
+            self._close_model()
             return None
         return rows[0].measures[0] if rows else None
+
+    def _close_model(self) -> None:
+        if self._model is not None:
+            self._model.close()
+            self._model = None
 
     def _send(self, deadline: float) -> None:
         self.number += 1
         row = {measure.name: self.number for measure in self._form.measures}
         period, issued = PeriodText(PROBE_DAY.isoformat()), now_ms()
         sends = [Send(self._form, unit, period, Kind.REPORT, issued, [row]) for unit in self._units]
+        assert all(put.known is Known.NEW for put in self._outbox.put(sends, self._signers))
         while True:
             try:
-                summary = self._connected().deliver(sends, self._catalogue)
-            except (ProducerError, LogUnreachable, KafkaError, OSError):
-                self._disconnect()
+                self._publisher.finish()
+            except PublishError:
                 if time.monotonic() > deadline:
                     raise
                 continue
-            assert not summary.problems, summary.problems
+            assert not self._publisher.problems, self._publisher.problems
             return
-
-    def _connected(self) -> Delivery:
-        if self._delivery is None:
-            delivery = Delivery(self._settings, self._operator)
-            delivery.outbox.close()
-            delivery.outbox = JournalOutbox(self._settings.data / OUTBOX, self._journal)
-            self._delivery = delivery
-        return self._delivery
-
-    def _disconnect(self) -> None:
-        if self._delivery is not None:
-            with closing(self._delivery):
-                self._delivery = None
 
 
 def _spread(catalogue: Catalogue, partitions: int) -> list[UnitCode]:

@@ -1,0 +1,111 @@
+"""A read model that is made anew answers nothing until it holds what was counted when it was begun.
+
+Else a page would show figures that fall: after a deletion those of long ago, after a rebuild those of the first reports
+that are counted again. The mark stands in the database, so that it outlives the process that fills it. The way of the
+data is waited for in its order: ingest is past the end of `reports` as of the beginning, rollup is past the end of
+`figures` once for each level, and what came of it is stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import OffsetSpec
+from kafka.errors import KafkaError
+
+from schemas.kafka_client import client_options
+from schemas.settings import Settings
+from schemas.topics import FIGURES, INGEST_GROUP, REPORTS, ROLLUP_GROUP
+
+logger = logging.getLogger("chungsuc.read_model")
+
+LEVELS = 8
+"""More than any tree has: from one commit of rollup to the next, totals come at least one level further up."""
+
+_ASK_EVERY_S = 0.3
+_NAME = "filling"
+
+Offsets = Mapping[TopicPartition, int]
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Mark a database that holds nothing yet."""
+    connection.execute(
+        "INSERT INTO identity SELECT ?, '1' WHERE NOT EXISTS (SELECT 1 FROM positions) ON CONFLICT DO NOTHING", (_NAME,)
+    )
+
+
+def is_filling(connection: sqlite3.Connection) -> bool:
+    """Whether it was begun and has not come so far."""
+    return connection.execute("SELECT 1 FROM identity WHERE name = ?", (_NAME,)).fetchone() is not None
+
+
+def end(connection: sqlite3.Connection) -> None:
+    """Let it answer."""
+    connection.execute("DELETE FROM identity WHERE name = ?", (_NAME,))
+
+
+class Counted:
+    """Asks the cluster how far the figures are that were begun anew. Close it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin: Any = KafkaAdminClient(**client_options(settings.bootstrap, "chungsuc-read-model"))
+        self._reports = self._ends(REPORTS)
+        self._figures: Offsets | None = None
+        self._rounds = 0
+        self._next_look = 0.0
+        self._moved_at = time.monotonic()
+        self._reached = -1
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._admin.close()
+
+    def done(self) -> bool:
+        """Whether everything that was in `reports` at the beginning is counted at every level.
+
+        Also where nothing moves for as long as a worker may stand still: then what there is is all that will come.
+        """
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + _ASK_EVERY_S
+        if now - self._moved_at > 2 * self._settings.stalled_after_s:
+            logger.warning("ingest and rollup do not move: answering with what they have counted so far")
+            return True
+        try:
+            return self._counted()
+        except KafkaError as error:
+            if not error.retriable:  # a coordinator that is only loading is asked again
+                raise
+            return False
+
+    def _counted(self) -> bool:
+        if self._figures is None:
+            if not self._past(INGEST_GROUP, self._reports):
+                return False
+            self._figures = self._ends(FIGURES)
+        if not self._past(ROLLUP_GROUP, self._figures):
+            return False
+        self._rounds += 1
+        before, self._figures = self._figures, self._ends(FIGURES)
+        return self._rounds >= LEVELS or before == self._figures
+
+    def _past(self, group: str, ends: Offsets) -> bool:
+        name = self._settings.topic(group)
+        committed = self._admin.list_group_offsets({name: None}).get(name, {})
+        taken = {partition: entry.offset for partition, entry in committed.items()}
+        if (reached := sum(taken.values())) != self._reached:
+            self._reached, self._moved_at = reached, time.monotonic()
+        return all(taken.get(partition, 0) >= at for partition, at in ends.items())
+
+    def _ends(self, topic: str) -> Offsets:
+        wanted = [TopicPartition(self._settings.topic(topic), p) for p in range(self._settings.partitions)]
+        found = self._admin.list_partition_offsets(dict.fromkeys(wanted, OffsetSpec.LATEST))
+        return {partition: found[partition].offset for partition in wanted}
