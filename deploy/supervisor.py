@@ -64,6 +64,7 @@ class Supervisor:
         self._groups: list[list[Watch]] = []
         self._stack: Stack | None = None
         self._settled = False
+        self._unwritten = False
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -167,6 +168,8 @@ class Supervisor:
             if (request := read_json(self._plan.data / REQUEST)) is not None:
                 (self._plan.data / REQUEST).unlink()
                 await self._unless_stopped(self._rebuild(str(request["id"])))
+            if self._unwritten:
+                self._publish()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), _LOOK_FOR_REQUESTS_EVERY_S)
 
@@ -214,4 +217,12 @@ class Supervisor:
             settled=self._settled,
             rebuild=request or self._stack.rebuild,
         )
-        self._stack.save()
+        try:
+            self._stack.save()
+        except OSError as error:
+            # Raised here it would end whoever keeps a part going, and nobody would start that part again.
+            if not self._unwritten:
+                log.warning("what is known can't be written: %s; trying again", error)
+            self._unwritten = True
+        else:
+            self._unwritten = False

@@ -87,7 +87,7 @@ class Watch:
         try:
             if not started:
                 await self.part.start()
-        except BrokerError as error:
+        except (BrokerError, OSError) as error:  # a full disk too: the next start finds it again, or finds space
             self._said = str(error)
             return Exit.FAILED
         self._changed()
