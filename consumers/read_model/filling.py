@@ -56,6 +56,11 @@ class Counted:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._admin: Any = KafkaAdminClient(**client_options(settings.bootstrap, "chungsuc-read-model"))
+        described = self._admin.describe_topics([settings.topic(topic) for topic in (REPORTS, FIGURES)])
+        self._partitions = {
+            str(topic["name"]): [int(partition["partition_index"]) for partition in topic["partitions"]]
+            for topic in described
+        }
         self._reports = self._ends(REPORTS)
         self._figures: Offsets | None = None
         self._rounds = 0
@@ -106,6 +111,7 @@ class Counted:
         return all(taken.get(partition, 0) >= at for partition, at in ends.items())
 
     def _ends(self, topic: str) -> Offsets:
-        wanted = [TopicPartition(self._settings.topic(topic), p) for p in range(self._settings.partitions)]
+        name = self._settings.topic(topic)
+        wanted = [TopicPartition(name, partition) for partition in self._partitions[name]]
         found = self._admin.list_partition_offsets(dict.fromkeys(wanted, OffsetSpec.LATEST))
         return {partition: found[partition].offset for partition in wanted}
