@@ -43,9 +43,8 @@ def decide(stack: Stack, about: ObligationDecided, issued_at: Millis) -> None:
     record = sign(operator, key=about.unit.encode(), value=encode_act(act), event_type=ACT_TYPE, event_id=act.id,
                   time=iso_time(issued_at))  # fmt: skip
     producer = KafkaProducer(
-        bootstrap_servers=settings.bootstrap.split(","), client_id="chungsuc-decisions", acks="all",
-        enable_idempotence=True,
-    )  # fmt: skip
+        **client_options(settings.bootstrap, "chungsuc-decisions"), acks="all", enable_idempotence=True
+    )
     try:
         producer.send(settings.topic(ACTS), record.value, key=record.key, headers=list(record.headers)).get(_ACK_S)
     finally:
