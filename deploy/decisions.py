@@ -18,6 +18,7 @@ from schemas.act import ACT_TYPE, Act, Decided, ObligationDecided
 from schemas.admission import iso_time
 from schemas.catalogue import Catalogue
 from schemas.codec import encode_act
+from schemas.kafka_client import client_options
 from schemas.obligations import Duty, duties
 from schemas.period import parse_period
 from schemas.report import Millis
