@@ -35,6 +35,7 @@ from producers.gateway.store import Lookup
 from producers.sequences import last_looked_at
 from schemas.catalogue import Catalogue
 from schemas.form import Form, FormId
+from schemas.json_schema import form_schema
 from schemas.obligations import Moment, Obligation
 from schemas.period import PeriodError, PeriodText, parse_period
 from schemas.principal import may_read
@@ -122,13 +123,21 @@ class Answers:
 
     async def form(self, request: Request, caller: Caller, language: Language) -> Response:
         """The version of a form in force on a day (`day`, by default today), with columns, codes and checks."""
-        catalogue, wanted = self._registry.catalogue(), request.path_params["id"]
-        day = _day(request.query_params.get("day"), caller.day)
-        found: Form | None = catalogue.form_in_force(FormId(wanted), day)
+        form, day = self._form(request, caller)
+        return _json(form_whole(form, self._registry.catalogue(), day, language), language)
+
+    async def form_schema(self, request: Request, caller: Caller, language: Language) -> Response:
+        """What a report of that version in JSON must be, as JSON Schema."""
+        form, day = self._form(request, caller)
+        return JSONResponse(form_schema(form, self._registry.catalogue(), day), media_type="application/schema+json")
+
+    def _form(self, request: Request, caller: Caller) -> tuple[Form, date]:
+        wanted, day = request.path_params["id"], _day(request.query_params.get("day"), caller.day)
+        found = self._registry.catalogue().form_in_force(FormId(wanted), day)
         if found is None:
             raise refused(Slug.NOT_FOUND, f"Ngày {day:%d/%m/%Y} không có biểu mẫu {wanted[:100]}.",
                           f"No form {wanted[:100]} is in force on {day}.")  # fmt: skip
-        return _json(form_whole(found, catalogue, day, language), language)
+        return found, day
 
     async def units(self, request: Request, caller: Caller, language: Language) -> Response:
         """Units of a day by name or code (`q`), or those directly below one (`under`)."""

@@ -145,6 +145,7 @@ def application(parts: Parts) -> Starlette:
         "/v1/series": parts.answers.series,
         "/v1/forms": parts.answers.forms,
         "/v1/forms/{id}": parts.answers.form,
+        "/v1/forms/{id}/schema": parts.answers.form_schema,
         "/v1/units": parts.answers.units,
         "/v1/units/{code}": parts.answers.unit,
         "/v1/obligations": parts.answers.obligations,

@@ -21,7 +21,7 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
-_ROUTE = re.compile(r"/v1/(receipts|forms|units)/[^/]+")
+_ROUTE = re.compile(r"/v1/(receipts|forms|units)/[^/]+(/schema)?")
 _ROUTES = frozenset({
     "/v1", "/v1/reports", "/v1/receipts", "/v1/series", "/v1/forms", "/v1/units", "/v1/keys", "/v1/obligations",
     "/v1/openapi.json", "/v1/openapi-3.0.json", "/healthz",
@@ -64,5 +64,5 @@ def route_of(path: str) -> str:
     """The pattern, never the address: a code in a label would make a series per unit."""
     match = _ROUTE.fullmatch(path)
     if match:
-        return f"/v1/{match[1]}/{{id}}"
+        return f"/v1/{match[1]}/{{id}}{match[2] or ''}"
     return path if path in _ROUTES else "other"

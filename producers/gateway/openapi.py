@@ -96,6 +96,7 @@ def _paths() -> Schema:
         "/v1/forms": _get("Every version of every form", "Forms", [], _COMMON),
         "/v1/forms/{id}": _get("A form with columns, codes and checks", "Form", [_path("id", _TEXT), day],
                                (Slug.BAD_REQUEST, *one)),
+        "/v1/forms/{id}/schema": _form_schema([_path("id", _TEXT), day], (Slug.BAD_REQUEST, *one)),
         "/v1/units": _get("Units of a day", "Units", [_query("q", {"type": "string"}), _query("under", _TEXT), line,
                                                       day, limit], reading),
         "/v1/units/{code}": _get("The bearer of a code on a day", "Unit", [_path("code", _TEXT), day],
@@ -156,6 +157,15 @@ def _post() -> Schema:
             **_responses(refusals),
         },
     }  # fmt: skip
+
+
+def _form_schema(parameters: list[Schema], refusals: tuple[Slug, ...]) -> Schema:
+    content = {"application/schema+json": {"schema": {"type": "object"}}}
+    summary = "What a report of the form in JSON must be, as JSON Schema"
+    about = {"operationId": "getFormSchema", "summary": summary, "parameters": parameters}
+    return {
+        "get": {**about, "responses": {"200": {"description": summary, "content": content}, **_responses(refusals)}}
+    }
 
 
 def _get(summary: str, name: str, parameters: list[Schema], refusals: tuple[Slug, ...]) -> Schema:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from producers.audit import broken_at, read
+from producers.gateway.draft import MEMBERS
 from producers.gateway.openapi import description, downgraded
 from producers.gateway.refusal import PROBLEMS, URN, Language, preferred
 from producers.sequences import Sequences
@@ -279,7 +280,7 @@ async def test_questions_that_can_not_be_understood_are_refused(client: httpx.As
                  "receipts?unit=c1&limit=0", "units?day=1", "units?limit=٣",
                  "series?unit=c1&form=x&period=y", "series?unit=c1&form=x&period=2021-12-13&scope=z"):  # fmt: skip
         problem(await client.get(f"/v1/{path}", headers=bench.headers()), 400, "bad-request")
-    for path in ("receipts/x", "receipts/0-99", "forms/x", "units/x"):
+    for path in ("receipts/x", "receipts/0-99", "forms/x", "forms/x/schema", "units/x"):
         problem(await client.get(f"/v1/{path}", headers=bench.headers()), 404, "not-found")
 
 
@@ -288,6 +289,10 @@ async def test_forms_and_units_are_told(client: httpx.AsyncClient, bench: Bench)
     form = (await client.get("/v1/forms/testing-small?day=2021-12-13", headers=headers)).json()
     assert {code["code"] for code in form["dimensions"][0]["codes"]} >= {"antigen", "rt-pcr"}
     assert "testing-small" in {one["id"] for one in (await client.get("/v1/forms", headers=headers)).json()["forms"]}
+    schema = await client.get("/v1/forms/testing-small/schema?day=2021-12-13", headers=headers)
+    assert schema.headers["content-type"] == "application/schema+json"
+    assert schema.json()["properties"]["form"] == {"const": "testing-small"}
+    assert set(schema.json()["properties"]) == set(MEMBERS)
     below = (await client.get("/v1/units?under=D&day=2021-12-13", headers=headers)).json()["units"]
     assert [unit["code"] for unit in below] == ["c1", "c2", "c3", "e1"]
     one = (await client.get("/v1/units/c3?day=2021-12-14", headers=headers)).json()
