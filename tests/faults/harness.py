@@ -295,9 +295,12 @@ class OthersShare:
 
     def bound_s(self) -> float:
         """The bound for a recovery that began when this was made: ten seconds of the time that others left over."""
+        return RECOVERED_WITHIN_S / (1 - self.share())
+
+    def share(self) -> float:
+        """The share since this was made."""
         everything, others = (now - then for now, then in zip(_ticks(), self._before, strict=True))
-        share = others / everything if everything else 0.0
-        return RECOVERED_WITHIN_S / (1 - min(max(share, 0.0), _LARGEST_SHARE))
+        return min(max(others / everything if everything else 0.0, 0.0), _LARGEST_SHARE)
 
 
 def _ticks() -> tuple[int, int]:

@@ -16,6 +16,7 @@ from deploy.cli.main import told
 from deploy.throwaway import end_on_sigterm
 from schemas.exit import Exit
 from tests.faults.campaign.kinds import TITLES, Kind
+from tests.faults.campaign.rebuilding import timed_rebuild
 from tests.faults.campaign.registry import FAULTS
 from tests.faults.campaign.results import BROKEN, FILE, PROVED, Result, read_results
 from tests.faults.campaign.segment import Segment
@@ -46,6 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ports", type=int, default=26000, metavar="N", help="first port; a hundred are used (26000)")
     parser.add_argument("--results", type=Path, default=FILE, metavar="FILE", help="appended to (%(default)s)")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="where segments live (a temporary folder)")
+    parser.add_argument("--rebuild", type=int, metavar="N", help="instead: time `chungsuc rebuild` of N reports")
     parser.add_argument("--keep", action="store_true", help="keep each segment's folder, with its logs and history")
     parser.add_argument("--list", action="store_true", help="print kinds and faults, and end")
     parser.add_argument("--verify-results", action="store_true", help="read the results file, sum it up, and end")
@@ -76,6 +78,11 @@ def _verified(path: Path) -> int:
 
 
 def _segment(given: argparse.Namespace, seed: int, folder: Path) -> Result:
+    if given.rebuild:
+        result = timed_rebuild(seed, given.rebuild, folder, given.ports)
+        result.append(given.results)
+        print(f"seed {seed}: {result.rebuilt:,} reports rebuilt in {result.rebuild_s:.1f} s", flush=True)
+        return result
     segment = Segment(seed, given.minutes, folder, given.ports, given.only, tell=lambda line: print(line, flush=True))
     plan = segment.plan or []
     print(f"seed {seed}: {segment.brokers} brokers; {', '.join(p.fault for p in plan) or 'no faults'}", flush=True)

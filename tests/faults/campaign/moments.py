@@ -13,6 +13,7 @@ from tests.support.waiting import eventually
 
 _READY_WITHIN_S = 120.0
 _MIDST_AFTER_S = 1.0
+_ASK_EVERY_S = 0.03
 
 
 def all_ready(here: Site) -> None:
@@ -71,7 +72,7 @@ class Restart:
 
     def _run(self) -> None:
         name = self._wound.restarted
-        while not self._over.wait(0.01):
+        while not self._over.wait(_ASK_EVERY_S):
             status = self._here.running.status(name)
             if status.state is ProcessState.STARTING or status.restarts > self._before:
                 self._at = time.monotonic()

@@ -47,12 +47,11 @@ def page(words: str, results: Sequence[Result], bugs: Sequence[Bug]) -> str:
     """The whole page: each mark in the words replaced by its part."""
     explained = {name for bug in bugs for name in bug.segments}
     standing = [result for result in results if _name(result) not in explained]
-    faults = [fault for result in standing for fault in result.faults]
     bad = [result for result in results if result.verdict != PROVED and _name(result) not in explained]
     parts = {
         "summary": _summary(standing, len(results) - len(standing)),
         "kinds": _kinds(standing),
-        "recovery": _recovery(faults),
+        "recovery": _recovery(standing),
         "sizes": _sizes(standing),
         "failed": _failed(bad),
         "bugs": _found(bugs),
@@ -131,17 +130,29 @@ def _percentiles(faults: Sequence[Suffered]) -> str:
     return f"{_seconds(recovered, 50)} | {_seconds(recovered, 99)}"
 
 
-def _recovery(faults: Sequence[Suffered]) -> Iterator[str]:
+def _recovery(results: Sequence[Result]) -> Iterator[str]:
+    faults = [fault for result in results for fault in result.faults]
     crashed = [f for f in faults if f.kind == Kind.KILL.value and f.target in _WORKERS and f.restart_s >= 0]
-    since = [fault.recovery_s - fault.restart_s for fault in crashed if fault.recovery_s >= 0]
-    taken = [fault.seconds["taken over"] for fault in faults if "taken over" in fault.seconds]
-    rebuilds = [fault.seconds["rebuild"] for fault in faults if "rebuild" in fault.seconds]
+    since = [(fault.recovery_s - fault.restart_s, fault) for fault in crashed if fault.recovery_s >= 0]
+    taken = [(fault.seconds["taken over"], fault) for fault in faults if "taken over" in fault.seconds]
+    rebuilds = [(fault.seconds["rebuild"], fault) for fault in faults if "rebuild" in fault.seconds]
+    yield from ("| | times | p50 | p99 | p99 of the time others left over |", "| --- | --: | --: | --: | --: |")
     for what, found in (
-        ("A worker killed, from its restart by the supervisor", since),
-        ("A worker killed or stopped and not restarted, until another does its work (session timeout 6 s)", taken),
+        ("a worker killed, from its restart by the supervisor", since),
+        ("a worker killed or stopped and not restarted, until another does its work (session timeout 6 s)", taken),
         ("`chungsuc rebuild` under load", rebuilds),
     ):
-        yield f"- {what}: p50 {_seconds(found, 50)}, p99 {_seconds(found, 99)} ({len(found)} times)"
+        raw = [seconds for seconds, _ in found]
+        left_over = [seconds * (1 - fault.others) for seconds, fault in found]
+        yield f"| {what} | {len(found)} | {_seconds(raw, 50)} | {_seconds(raw, 99)} | {_seconds(left_over, 99)} |"
+    rebuilt = [result for result in results if result.rebuilt]
+    for result in rebuilt:
+        per_million = result.rebuild_s / result.rebuilt * 1_000_000
+        yield from (
+            "",
+            f"`chungsuc rebuild` of {result.rebuilt:,} reports until all is counted and stored: "
+            f"{result.rebuild_s:.1f} s, {per_million:,.0f} s per million (seed {result.seed}).",
+        )
     yield from ("", "| fault | times | p50 | p99 |", "| --- | --: | --: | --: |")
     for name in sorted({fault.fault for fault in faults}):
         of_name = [fault for fault in faults if fault.fault == name]

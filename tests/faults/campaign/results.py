@@ -30,7 +30,8 @@ PROVED, DISPROVED, BROKEN = "proved", "disproved", "broken"
 class Suffered:
     """One fault as it happened. `moment`: seconds of load before it. `recovery_s`: to a fresh total, -1: not in time.
 
-    `restart_s`: from the kill to the start of its next process by the supervisor, part of the recovery.
+    `restart_s`: from the kill to the start of its next process by the supervisor, part of the recovery. `others`: the
+    share of the machine's time meanwhile that went to processes which are no part of the campaign.
     """
 
     fault: str
@@ -43,6 +44,7 @@ class Suffered:
     restart_s: float = -1.0
     seconds: dict[str, float] = field(default_factory=dict)
     load_1m: float = 0.0
+    others: float = 0.0
 
 
 @dataclass(slots=True)
@@ -67,6 +69,8 @@ class Result:
     settle_s: float = -1.0
     verdict: str = BROKEN
     word: str = ""
+    rebuilt: int = 0
+    rebuild_s: float = -1.0
     only: str = ""
 
     def append(self, path: Path) -> None:

@@ -22,6 +22,7 @@ from tests.faults.campaign.schedule import Planned, brokers_of, schedule
 from tests.faults.campaign.site import Site, site
 from tests.faults.campaign.sizes import Sizes
 from tests.faults.campaign.verdict import judge, merged, observers
+from tests.faults.harness import OthersShare
 
 log = logging.getLogger("campaign")
 
@@ -104,11 +105,13 @@ class Segment:
         finally:
             midst.end()
         restarted = Restart(here, wound)
+        others = OthersShare()
         recovery_s = self._recovered(here, fault.name, wound)
         suffered = Suffered(
             fault.name, fault.kind.value, wound.target, round(moment, 1), planned.midst if midst.done else "",
             round(recovery_s, 2), wound.counts_from, restarted.seconds(),
             {name: round(value, 2) for name, value in wound.seconds.items()}, round(os.getloadavg()[0], 1),
+            round(others.share(), 2),
         )  # fmt: skip
         self.result.faults.append(suffered)
         self.tell(f"{moment:5.0f} s  {fault.name} ({wound.target}): fresh {recovery_s:.1f} s after {wound.counts_from}")

@@ -31,7 +31,8 @@ SESSION_S = 6.0
 WORKERS = 2
 DISTRICTS = (("105", "106", "107", "108"), ("109", "110", "111", "112"))
 """Of Lai Châu, by node."""
-PAUSE_S = 0.8
+PAUSE_S = 1.6
+"""Between two steps of a node: some 25 reports a second, so that recovery is measured and not the load."""
 _FIRST_FRESH_S = 120.0
 _PROXY_AT = 13
 _ACT_DELAY_MS = 1000

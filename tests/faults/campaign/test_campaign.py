@@ -220,7 +220,7 @@ def test_page_tells_counts_kinds_recovery_and_bugs() -> None:
         "| segments | 2 |", "| … proved | 1 |", "| hours of load | 2.00 |", "| faults | 4 |",
         "| reports sent | 2,400 |",
         "| `kill.random.rollup` | 2 | 8.0 s | 8.0 s |", "| 8@abc123 | disproved | lost write (1) |",
-        "- A worker killed, from its restart by the supervisor: p50 7.5 s, p99 7.5 s (2 times)",
+        "| a worker killed, from its restart by the supervisor | 2 | 7.5 s | 7.5 s | 7.5 s |",
     ):  # fmt: skip
         assert line in told.splitlines()
     explained = page(WORDS_TEXT, [replace(RESULT, verdict=DISPROVED)], [bug])

@@ -24,7 +24,7 @@ from tests.faults.campaign.verifier.verify import verify_segment
 
 _MOST_NAMED = 20
 _LONGEST = 500
-_LOOK_EVERY_S = 3.0
+_LOOK_EVERY_S = 5.0
 _WATCH = Watch(("VN", "12", "106", "001"), ("03352", "03406", "00001"), (*story.FORMS, "covid-doses"))
 
 
