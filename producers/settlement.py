@@ -65,18 +65,27 @@ def settle(database: sqlite3.Connection, receipt: Receipt, now: Millis) -> int:
 def _settle(outbox: Outbox, records: list[Record], now: Millis) -> int:
     if not records:
         return 0
+    ours: dict[str, bool] = {}  # `receipts` names the units of the whole country; most hosts send for a few
     with transaction(outbox.database, outbox.path):
         named = sum(
             settle(outbox.database, receipt, now)
             for record in records
             if record.value is not None
             for receipt in decode_receipts(record.value)
+            if _sends_for(outbox.database, receipt.unit, ours)
         )
         outbox.database.executemany(
             "INSERT OR REPLACE INTO receipts_read VALUES (?, ?)",
             [(record.partition, record.offset + 1) for record in records],
         )
     return named
+
+
+def _sends_for(database: sqlite3.Connection, unit: str, known: dict[str, bool]) -> bool:
+    """Whether this outbox holds anything of a unit."""
+    if unit not in known:
+        known[unit] = database.execute("SELECT 1 FROM series WHERE unit = ? LIMIT 1", (unit,)).fetchone() is not None
+    return known[unit]
 
 
 def _settle_source(database: sqlite3.Connection, receipt: Receipt, now: Millis) -> int:
