@@ -27,6 +27,7 @@ from prometheus_client.registry import Collector
 from consumers.read_model.database import FILE_NAME, DatabaseRefused
 from consumers.read_model.reader import SqliteReadModel
 from schemas.exit import Exit
+from schemas.headers import read_any_header_names
 from schemas.kafka_client import client_options
 from schemas.log import LogUnreachable
 from schemas.metrics import READY, serve_metrics
@@ -87,6 +88,7 @@ class LogView:
         self._admin: Any = KafkaAdminClient(**client_options(settings.bootstrap, "chungsuc-lag"), **_IMPATIENT)
         try:
             # A byte: the broker sends the first batch whole however small the limit, and one record is enough.
+            read_any_header_names()
             self._consumer: Any = KafkaConsumer(
                 **client_options(settings.bootstrap, "chungsuc-lag"), **_IMPATIENT, group_id=None,
                 enable_auto_commit=False, auto_offset_reset="none", max_partition_fetch_bytes=1, max_poll_records=1,

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from schemas.catalogue import Catalogue
 from schemas.codec import NotDecodable, decode_report, fingerprint_in
 from schemas.form import Form
+from schemas.headers import ESCAPE
 from schemas.period import Period, PeriodError, parse_period
 from schemas.principal import ALL_UNITS, ever_below, may_submit
 from schemas.register import KeyEntry, PrincipalEntry
@@ -343,6 +344,9 @@ def _headers(received: Received, report: Report) -> dict[str, bytes]:
     named = dict(received.headers)
     if len(named) != len(received.headers):
         raise Refused(Reason.HEADER_INVALID, "headers", "a name twice", ("mỗi tiêu đề một lần", "each header once"))
+    if ESCAPE in "".join(named):
+        odd = next(name for name in named if ESCAPE in name)
+        raise Refused(Reason.HEADER_INVALID, "headers", odd, ("tên tiêu đề bằng UTF-8", "names in UTF-8"))
     for name, value in (
         ("ce_specversion", b"1.0"),
         ("ce_type", _REPORT_TYPE),

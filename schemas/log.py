@@ -12,6 +12,7 @@ from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
 
+from schemas.headers import read_any_header_names
 from schemas.kafka_client import client_options
 from schemas.register import Registers
 from schemas.report import Millis, Offset, Source
@@ -51,6 +52,7 @@ class TopicReader:
     def __init__(
         self, bootstrap: str, topic: str, start: Mapping[int, int] | None = None, partitions: list[int] | None = None
     ) -> None:
+        read_any_header_names()
         self._consumer = KafkaConsumer(
             **client_options(bootstrap, "chungsuc-reader"),
             metrics_enabled=False,

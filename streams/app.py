@@ -24,7 +24,7 @@ from aiokafka import TopicPartition
 from schemas.exit import Exit
 from schemas.metrics import READY, serve_metrics
 from schemas.settings import Settings
-from streams.batching import AsIs, Batch, BatchingConsumer, BatchingTransport, keep_bare_records
+from streams.batching import FETCH_BYTES, AsIs, Batch, BatchingConsumer, BatchingTransport, fetch_records_together
 from streams.crash import CrashMemory
 from streams.stalls import Stalls
 
@@ -127,7 +127,7 @@ class Worker:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        keep_bare_records()
+        fetch_records_together()
         await self.stage.start(self)
         self._app = self._build(loop)
         await self._app.start()
@@ -168,7 +168,7 @@ class Worker:
             broker_rebalance_timeout=settings.session_timeout_s * 2,
             broker_request_timeout=60.0,
             consumer_group_instance_id=settings.worker_id,
-            consumer_max_fetch_size=4 * 1024 * 1024,
+            consumer_max_fetch_size=FETCH_BYTES,
             consumer_auto_offset_reset="earliest",
             store="memory://",
             broker_check_crcs=True,
@@ -215,8 +215,8 @@ class Worker:
         self.busy = True
         try:
             if self.crashes.one_by_one(batch.partition, batch.first, batch.last):
-                for record in batch.records:
-                    await self._take_alone(Batch(batch.topic, batch.partition, [record]))
+                for alone in batch.one_by_one():
+                    await self._take_alone(alone)
             else:
                 await self.guarded(self.stage.process(batch, more_waiting=more_waiting), batch)
         finally:

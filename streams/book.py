@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.figure import ABSENT, Slot, State, days_since_1970
+from schemas.figure import ABSENT, Slot, State
 from schemas.form import AcrossUnits, Form
-from streams.arrays import Bools, Int32s, Int64s, add_rows, grown, spread
-from streams.columns import sized, slot_bytes, varint
+from streams.arrays import Bools, Groups, Int32s, Int64s, grown, put, taken
+from streams.columns import sized, varint
+from streams.heap import Heap, Tables
 from streams.judgment import NOTHING, judged
+from streams.packed import Packed
 from streams.page import Page, PageError, Receiver
 
 CHILD = np.dtype([
@@ -40,17 +42,7 @@ ACCOUNT = np.dtype([
 """What is kept of one total beside its numbers. `stale`: first and newest acceptance have to be looked up again."""
 
 _NEVER = np.iinfo(np.int64).max
-_Share = tuple[Int64s, Int64s, Int32s, npt.NDArray[np.void]]
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The tables of some contributions, in the book's columns, one after the other."""
-
-    cells: Int64s
-    given: Int32s
-    rows: Int32s
-    counts: Int32s
+Heads = npt.NDArray[np.void]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +65,11 @@ class Book:
         self.pages: list[Page] = []
         self.children = np.zeros(64, CHILD)
         self.size = 0
-        self._heap_cells: Int64s = np.zeros((64, self.measures), np.int64)
-        self._heap_given: Int32s = np.zeros((64, self.optionals), np.int32)
-        self._heap_rows: Int32s = np.zeros(64, np.int32)
-        self._heap_size = 0
+        self._heap = Heap(self.measures, self.optionals)
         self.accounts = np.zeros(64, ACCOUNT)
         self.account_count = 0
         self.receivers: list[Receiver] = []
-        self.identities: list[bytes] = []
-        """From form to kid, of each account's total as a figure."""
+        """Of each account."""
         self._total_cells: Int64s = np.zeros((64, self.measures), np.int64)
         self._total_given: Int32s = np.zeros((64, self.optionals), np.int32)
         self._total_size = 0
@@ -116,28 +104,27 @@ class Book:
             self.children["twin"][own] = twins
             self.children["twin"][twins] = own
 
-    def add_account(self, page: Page, receiver: Receiver, *, published: bool) -> int:
-        """A new total of a page. One that is not published is kept for its receipts only (a superior's own claim)."""
-        number = self.account_count
-        self.account_count += 1
-        if number >= len(self.accounts):
-            self.accounts = grown(self.accounts, number + 1)
-        account = self.accounts[number]
-        account["version"] = account["acknowledged"] = account["newest"] = ABSENT
-        account["first"] = _NEVER
-        account["page"], account["kind"], account["published"] = page.number, receiver.kind, published
-        account["base"] = self._new_block(page.room)
-        self.receivers.append(receiver)
-        unit = receiver.unit
-        self.identities.append(page.run + slot_bytes(Slot.TOTAL, unit.code, days_since_1970(unit.valid_from)) + b"\0\0")
-        page.accounts.append(number)
-        page.receivers.append(receiver)
-        page.account_of_unit[receiver.unit.code] = number
-        return number
+    def add_accounts(self, page: Page, receivers: Sequence[Receiver], *, published: bool) -> Int32s:
+        """New totals of a page. Those not published are kept for their receipts only (a superior's own claim)."""
+        first, last = self.account_count, self.account_count + len(receivers)
+        self.account_count = last
+        if last > len(self.accounts):
+            self.accounts = grown(self.accounts, last)
+        new = self.accounts[first:last]
+        new["version"] = new["acknowledged"] = new["newest"] = ABSENT
+        new["first"] = _NEVER
+        new["page"], new["published"] = page.number, published
+        new["kind"] = [receiver.kind for receiver in receivers]
+        new["base"] = self._new_blocks(page.room, len(receivers))
+        self.receivers += receivers
+        numbers = np.arange(first, last, dtype=np.int32)
+        page.accounts = np.r_[page.accounts, numbers]
+        return numbers
 
-    def _new_block(self, room: int) -> int:
-        base = self._total_size
-        self._total_size += room
+    def _new_blocks(self, room: int, count: int) -> Int64s:
+        """Where each of `count` new totals with room for so many rows begins."""
+        base = self._total_size + room * np.arange(count)
+        self._total_size += room * count
         if self._total_size > len(self._total_cells):
             self._total_cells = grown(self._total_cells, self._total_size)
             self._total_given = grown(self._total_given, self._total_size)
@@ -150,9 +137,9 @@ class Book:
             page.room *= 2
         if page.room == held:
             return
-        for number in page.accounts:
+        moved = self._new_blocks(page.room, len(page.accounts))
+        for number, new in zip(page.accounts.tolist(), moved.tolist(), strict=True):
             old = int(self.accounts["base"][number])
-            new = self._new_block(page.room)
             for totals in (self._total_cells, self._total_given):
                 totals[new : new + held] = totals[old : old + held]
                 totals[old : old + held] = 0
@@ -160,23 +147,25 @@ class Book:
 
     # Fold
 
-    def tables(self, pages: Sequence[Page], values: Sequence[bytes], given: Sequence[bytes],
-               dims: Sequence[bytes]) -> Tables:  # fmt: skip
-        """The tables of contributions to these pages (parallel), whose columns are the book's."""
-        cells = np.frombuffer(b"".join(values), np.int64).reshape(-1, self.measures)
-        counts = np.array([len(value) for value in values], np.int32) // (8 * self.measures)
-        blanks = np.frombuffer(b"".join(given), np.int32) if self.optionals else np.zeros(0, np.int32)
+    def tables(self, pages: Sequence[Page], page_of: Int64s, values: Packed, given: Packed, dims: Packed) -> Tables:
+        """The tables of contributions whose columns are the book's; the page of each is `pages[page_of]`."""
+        width = 8 * self.measures
+        cells = values.joined().view(np.int64).reshape(-1, self.measures)
+        if (values.sizes % width).any():
+            raise PageError(f"{self.form.id}: a table that is cut within a row")
+        counts = (values.sizes // width).astype(np.int32)
+        blanks = given.joined().view(np.int32) if self.optionals else np.zeros(0, np.int32)
         blanks = blanks.reshape(len(cells), -1) if len(cells) else np.zeros((0, self.optionals), np.int32)
         if blanks.shape[1] != self.optionals:
             raise PageError(f"{self.form.id}: a table and its blanks differ in length")
         if not self.form.dimensions:
             return Tables(cells, blanks, np.zeros(len(cells), np.int32), counts)
         rows: list[int] = []
-        for page, run in zip(pages, dims, strict=True):
-            rows += page.rows_of(run)
+        for number, run in zip(page_of.tolist(), dims.tolist(), strict=True):
+            rows += pages[number].rows_of(run)
         if len(rows) != len(cells):
             raise PageError(f"{self.form.id}: a table and its dimensions differ in length")
-        for page in set(pages):
+        for page in pages:
             self._make_row_room(page)
         return Tables(cells, blanks, np.array(rows, np.int32), counts)
 
@@ -201,57 +190,46 @@ class Book:
             bounds = np.r_[0, np.cumsum(np.bincount(turn))].tolist()
             for first, last in pairwise(bounds):
                 self._fold_distinct(arrivals, starts, by_turn[first:last], outcomes, highest)
-        self._compact()
+        self._heap.compact(self.children[: self.size])
         return outcomes, highest
 
     def _fold_distinct(
         self, arrivals: Arrivals, starts: Int64s, chosen: Int64s, outcomes: Int32s, highest: Int64s
     ) -> None:
         """Fold the `chosen` contributions, no two of them to one slot."""
-        new = arrivals.heads[chosen]
+        new = taken(arrivals.heads, chosen)
         row = arrivals.children[chosen]
-        old = self.children[row]
+        old = taken(self.children, row)
         wins, outcomes[chosen] = judged(new, old)
         highest[chosen] = np.where(old["present"], np.maximum(new["revision"], old["revision"]), new["revision"])
         winners = np.flatnonzero(wins)
         if len(winners):
             picked = chosen[winners]
-            self._replace(new[winners], row[winners], arrivals, starts[picked], picked)
+            self._replace(taken(new, winners), taken(old, winners), row[winners], arrivals, starts[picked], picked)
 
-    def _replace(self, new: npt.NDArray[np.void], row: Int32s, arrivals: Arrivals, starts: Int64s,
+    def _replace(self, new: Heads, held: Heads, row: Int32s, arrivals: Arrivals, starts: Int64s,
                  picked: Int64s) -> None:  # fmt: skip
-        """Put the winners into their slots and move the totals by the difference."""
-        twins = self.children["twin"][row]
-        affected = np.unique(np.r_[row, twins[twins >= 0]]) if (twins >= 0).any() else row
-        removed = self._share(affected[self.children["counted"][affected]])
-        self._store(new, row, arrivals.tables, starts, arrivals.tables.counts[picked])
-        self._recount(affected)
-        self._move(removed, -1)
-        self._move(self._share(affected[self.children["counted"][affected]]), 1)
-        touched = self.children["account"][row]
-        np.maximum.at(self.accounts["version"], touched, arrivals.offsets[picked])
-        np.maximum.at(self.accounts["epoch"], touched, new["epoch"].astype(np.int64))
-        for page in np.unique(self.accounts["page"][touched]).tolist():
+        """Put the winners into their slots (now as `held`) and move the totals by the difference."""
+        twins = held["twin"]
+        affected, before = row, held
+        if (twins >= 0).any():
+            affected = np.unique(np.r_[row, twins[twins >= 0]])
+            before = taken(self.children, affected)
+        self._move(taken(before, np.flatnonzero(before["counted"])), -1)
+        self._store(new, held, row, arrivals.tables, starts, arrivals.tables.counts[picked])
+        after = self._recounted(affected)
+        self._move(taken(after, np.flatnonzero(after["counted"])), 1)
+        touched = Groups(held["account"])
+        accounts, numbers = self.accounts, touched.keys
+        for name, values in (("version", arrivals.offsets[picked]), ("epoch", new["epoch"])):
+            accounts[name][numbers] = np.maximum(accounts[name][numbers], touched.maxima(values))
+        for page in np.unique(accounts["page"][numbers]).tolist():
             self.pages[page].changed = True
 
-    def _store(self, new: npt.NDArray[np.void], row: Int32s, tables: Tables, starts: Int64s, counts: Int32s) -> None:
-        held = self.children[row]
-        place = held["start"].copy()
-        moved = held["count"] != counts
-        needed = np.where(moved, counts, 0)
-        ends = self._heap_size + np.cumsum(needed)
-        place[moved] = (ends - needed)[moved]
-        self._heap_size = int(ends[-1])
-        if self._heap_size > len(self._heap_rows):
-            self._heap_cells = grown(self._heap_cells, self._heap_size)
-            self._heap_given = grown(self._heap_given, self._heap_size)
-            self._heap_rows = grown(self._heap_rows, self._heap_size)
-        source, target = spread(starts, counts), spread(place, counts)
-        self._heap_cells[target] = tables.cells[source]
-        self._heap_given[target] = tables.given[source]
-        self._heap_rows[target] = tables.rows[source]
+    def _store(self, new: Heads, held: Heads, row: Int32s, tables: Tables, starts: Int64s, counts: Int32s) -> None:
         is_total = held["slot"] == Slot.TOTAL
-        held["start"], held["count"], held["present"] = place, counts, True
+        held["start"] = self._heap.replace(held, tables, starts, counts)
+        held["count"], held["present"] = counts, True
         for name in ("revision", "source_offset", "source_partition", "version", "epoch", "state", "digest"):
             held[name] = new[name]
         held["reported"] = np.where(is_total, new["reported"], 1)
@@ -259,57 +237,55 @@ class Book:
         held["entered"] = np.where(is_total, new["entered"], held["slot"] == Slot.ENTERED)
         held["first"] = np.where(is_total, new["first_accepted"], new["accepted_at"])
         held["newest"] = np.where(is_total, new["newest_accepted"], new["accepted_at"])
-        self.children[row] = held
+        put(self.children, row, held)
 
-    def _recount(self, rows: Int32s) -> None:
-        """A slot counts unless it is empty or withdrawn; an entered one only while the unit's own does not."""
-        held = self.children[rows]
+    def _recounted(self, rows: Int32s) -> Heads:
+        """These children with `counted` as it is now.
+
+        A slot counts unless it is empty or withdrawn; an entered one only while the unit's own does not.
+        """
+        held = taken(self.children, rows)
         stands: Bools = held["present"] & (held["state"] != State.WITHDRAWAL)
         entered = np.flatnonzero((held["slot"] == Slot.ENTERED) & (held["twin"] >= 0))
         if len(entered):
-            own = self.children[held["twin"][entered]]
+            own = taken(self.children, held["twin"][entered])
             stands[entered] &= ~(own["present"] & (own["state"] != State.WITHDRAWAL))
-        self.children["counted"][rows] = stands
+        self.children["counted"][rows] = held["counted"] = stands
+        return held
 
-    def _share(self, rows: Int32s) -> _Share:
-        """What counted children give: total row, cells and given of each table row; the children themselves."""
-        held = self.children[rows]
-        places = spread(held["start"], held["count"])
-        base: Int64s = np.repeat(self.accounts["base"][held["account"]], held["count"])
-        target: Int64s = base + self._heap_rows[places].astype(np.int64)
-        return target, self._heap_cells[places], self._heap_given[places], held
-
-    def _move(self, share: _Share, sign: int) -> None:
-        target, cells, given, held = share
+    def _move(self, held: Heads, sign: int) -> None:
+        """Add what counted children give to their accounts, or take it away."""
         if not len(held):
             return
-        add_rows(self._total_cells, target, cells, sign)
-        if self.optionals:
-            add_rows(self._total_given, target, given, sign)
-        accounts, number = self.accounts, held["account"]
+        groups, accounts = Groups(held["account"]), self.accounts
+        numbers = groups.keys
+        self._move_tables(held, groups, sign)
         for name in ("reported", "nil", "entered"):
-            np.add.at(accounts[name], number, sign * held[name].astype(np.int64))
+            accounts[name][numbers] += sign * groups.sums(held[name])
+        first, newest = groups.minima(held["first"]), groups.maxima(held["newest"])
         if sign > 0:
-            np.minimum.at(accounts["first"], number, held["first"])
-            np.maximum.at(accounts["newest"], number, held["newest"])
+            accounts["first"][numbers] = np.minimum(accounts["first"][numbers], first)
+            accounts["newest"][numbers] = np.maximum(accounts["newest"][numbers], newest)
         else:
-            leaves = (held["first"] <= accounts["first"][number]) | (held["newest"] >= accounts["newest"][number])
-            accounts["stale"][number[leaves]] = True
+            leaves = (first <= accounts["first"][numbers]) | (newest >= accounts["newest"][numbers])
+            accounts["stale"][numbers[leaves]] = True
 
-    def _compact(self) -> None:
-        """Drop heap rows that no child points to any more, once they are most of it."""
-        if self._heap_size <= 4096:
-            return
-        held = self.children[: self.size]
-        live = int(held["count"].sum())
-        if self._heap_size > 2 * live + 4096:
-            places = spread(held["start"], held["count"])
-            self._heap_cells, self._heap_given = self._heap_cells[places], self._heap_given[places]
-            self._heap_rows = self._heap_rows[places]
-            held["start"] = np.cumsum(held["count"]) - held["count"]
-            self._heap_size = live
+    def _move_tables(self, held: Heads, groups: Groups, sign: int) -> None:
+        tables = self._heap.tables(held)
+        rows, by_row = self.accounts["base"][groups.keys], groups
+        if self.form.dimensions or (tables.counts != 1).any():
+            base = np.repeat(self.accounts["base"][held["account"]], tables.counts)
+            by_row = Groups(base + tables.rows)
+            rows = by_row.keys
+        for totals, moved in ((self._total_cells, tables.cells), (self._total_given, tables.given)):
+            if moved.shape[1]:
+                totals[rows] += sign * by_row.sums(moved)
 
     # Totals
+
+    def identity(self, number: int) -> bytes:
+        """From form to kid, of an account's total as a figure."""
+        return self.pages[int(self.accounts["page"][number])].run + self.receivers[number].identity
 
     def dirty(self) -> Int64s:
         """Published totals that have changed since the broker acknowledged them last; acceptances are looked up."""
@@ -317,19 +293,22 @@ class Book:
         found = np.flatnonzero((held["version"] > held["acknowledged"]) & held["published"])
         stale = found[held["stale"][found]]
         if len(stale):
-            for page in np.unique(held["page"][stale]).tolist():
-                self._look_up_acceptances(self.pages[page])
+            self._look_up_acceptances(stale)
         return found
 
-    def _look_up_acceptances(self, page: Page) -> None:
-        """First and newest acceptance over the standing children, for every total of a page."""
-        mine = np.array(page.accounts)
-        accounts = self.accounts
-        accounts["first"][mine], accounts["newest"][mine], accounts["stale"][mine] = _NEVER, ABSENT, False
-        held = self.children[page.children]
-        held = held[held["counted"]]
-        np.minimum.at(accounts["first"], held["account"], held["first"])
-        np.maximum.at(accounts["newest"], held["account"], held["newest"])
+    def _look_up_acceptances(self, stale: Int64s) -> None:
+        """First and newest acceptance over the standing children of totals that have lost one."""
+        accounts, children = self.accounts, self.children
+        accounts["first"][stale], accounts["newest"][stale], accounts["stale"][stale] = _NEVER, ABSENT, False
+        sought = np.zeros(self.account_count, np.bool_)
+        sought[stale] = True
+        pages = np.unique(accounts["page"][stale]).tolist()
+        rows = np.concatenate([self.pages[page].children for page in pages])
+        rows = rows[sought[children["account"][rows]]]
+        rows = rows[children["counted"][rows]]
+        groups = Groups(children["account"][rows])
+        accounts["first"][groups.keys] = groups.minima(children["first"][rows])
+        accounts["newest"][groups.keys] = groups.maxima(children["newest"][rows])
 
     def encoded_totals(self, numbers: Int64s) -> list[bytes]:
         """Values, given and dims of totals as figures carry them; all at once where a form has no dimension."""
@@ -369,22 +348,22 @@ class Book:
 
     def state(self, page: Page) -> dict[str, Any]:
         """All that `load` needs of a page, under the page's own numbers; totals are left out, they follow."""
-        held = self.children[page.children]
-        places = spread(held["start"], held["count"])
+        held = taken(self.children, page.children)
+        tables = self._heap.tables(held)
         held["start"] = np.cumsum(held["count"]) - held["count"]
-        accounts = np.array(page.accounts, np.int32)
+        accounts = page.accounts
         held["account"] = np.searchsorted(accounts, held["account"])
         twins = held["twin"] >= 0
         held["twin"][twins] = np.searchsorted(page.children, held["twin"][twins])
         return {
             "children": held,
-            "cells": self._heap_cells[places],
-            "given": self._heap_given[places],
-            "rows": self._heap_rows[places],
+            "cells": tables.cells,
+            "given": tables.given,
+            "rows": tables.rows,
             "version": self.accounts["version"][accounts],
             "epoch": self.accounts["epoch"][accounts],
             "dims": [list(row) for row in page.rows],
-            "receivers": [receiver.unit.code for receiver in page.receivers],
+            "receivers": [self.receivers[number].unit.code for number in accounts.tolist()],
         }
 
     def load(self, page: Page, state: dict[str, Any], receivers: Sequence[Receiver], *, published: bool) -> None:
@@ -392,29 +371,18 @@ class Book:
         for row in state["dims"]:
             page.row(tuple(row))
         self._make_row_room(page)
-        for receiver in receivers:
-            self.add_account(page, receiver, published=published)
-        accounts = np.array(page.accounts, np.int32)
+        accounts = self.add_accounts(page, receivers, published=published)
         self.accounts["version"][accounts], self.accounts["epoch"][accounts] = state["version"], state["epoch"]
         first = self.size
         held = state["children"].copy()
-        held["start"] += self._heap_size
+        held["start"] += self._heap.append(Tables(state["cells"], state["given"], state["rows"], held["count"]))
         held["account"] = accounts[held["account"]]
         held["twin"][held["twin"] >= 0] += first
         self.size += len(held)
-        self._heap_size += len(state["rows"])
         if self.size > len(self.children):
             self.children = grown(self.children, self.size)
-        if self._heap_size > len(self._heap_rows):
-            self._heap_cells = grown(self._heap_cells, self._heap_size)
-            self._heap_given = grown(self._heap_given, self._heap_size)
-            self._heap_rows = grown(self._heap_rows, self._heap_size)
-        at = self._heap_size - len(state["rows"])
-        self._heap_cells[at : self._heap_size] = state["cells"]
-        self._heap_given[at : self._heap_size] = state["given"]
-        self._heap_rows[at : self._heap_size] = state["rows"]
         self.children[first : self.size] = held
         page.children = np.arange(first, self.size, dtype=np.int32)
         page.known_children(held["slot_id"])
         page.child_of_slot[held["slot_id"]] = page.children
-        self._move(self._share(page.children[held["counted"]]), 1)
+        self._move(taken(held, np.flatnonzero(held["counted"])), 1)

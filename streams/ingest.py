@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import Counter
@@ -34,11 +33,12 @@ from schemas.signature import PublicKey
 from schemas.topics import FIGURES, INGEST_GROUP, RECEIPTS, REJECTED, REPORTS, partition_of
 from streams.announcements import Announcements
 from streams.app import Refused, Worker, configure_logging
-from streams.batching import BareRecord, Batch
+from streams.batching import Batch
 from streams.columns import write_contribution
 from streams.identity import LogIdentity, check_log, extents_of
 from streams.metrics import BATCH_RECORDS, BATCH_SECONDS, NEXT_OFFSET
 from streams.outgoing import Outgoing
+from streams.records import Record
 
 log = logging.getLogger("chungsuc.ingest")
 
@@ -79,17 +79,6 @@ def figure_of(admitted: Admitted, catalogue: Catalogue, epoch: int, received: Re
         entered_by=header.entered_by or "",
         kid=KeyId(admitted.kid),
     )
-
-
-@dataclass(slots=True)
-class Skipped:
-    """A record read from the log by another reader, as a batch holds them."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
 
 
 class Ingest:
@@ -178,7 +167,7 @@ class Ingest:
         """Decide every record of a batch and send what follows from it."""
         began = time.perf_counter()
         partition = batch.partition
-        fresh = [record for record in batch.records if record.offset >= self._done[partition]]
+        fresh = list(batch.records.between(self._done[partition], batch.last + 1))
         if not fresh:
             return
         if fresh[0].offset > self._done[partition]:
@@ -205,21 +194,20 @@ class Ingest:
         BATCH_RECORDS.labels("ingest").observe(len(fresh))
         BATCH_SECONDS.labels("ingest").observe(time.perf_counter() - began)
 
-    def _passed_over(self, partition: int, upto: int) -> list[BareRecord]:
+    def _passed_over(self, partition: int, upto: int) -> list[Record]:
         """Reports between what is done and what came next: a reader that skips some must not make them uncounted."""
         done = self._done[partition]
         log.warning("reports-%s goes on at %s, not at %s: reading what is between from the log", partition, upto, done)
         with TopicReader(self._settings.bootstrap, self.topic, {partition: done}, [partition]) as reader:
             return [
-                Skipped(record.offset, record.time, record.key, record.value, list(record.headers))
+                Record(record.offset, record.time, record.key, record.value, record.headers)
                 for record in reader.to_end({partition: Offset(upto)})
             ]
 
-    def _decide(self, partition: int, record: BareRecord) -> tuple[bytes, bytes] | None:
+    def _decide(self, partition: int, record: Record) -> tuple[bytes, bytes] | None:
         """(receiver's key, contribution) of an admitted report; rejections are queued."""
         source = Source(partition, Offset(record.offset))
-        headers = tuple(record.headers)
-        control = read_control(self._operator, record.key, record.value, headers)
+        control = read_control(self._operator, record.key, record.value, record.headers)
         if control is not None:
             self._announcements[partition].add(record.offset, control)
             CONTROLS.inc()
@@ -228,7 +216,9 @@ class Ingest:
         if source in self._quarantined:
             return None
         failpoint("ingest.decide", source)
-        received = Received(record.key, record.value, headers, source, Millis(record.timestamp), self._partitions)
+        received = Received(
+            record.key, record.value, record.headers, source, Millis(record.timestamp), self._partitions
+        )
         announcement = self._announcements[partition].in_force_at(record.offset)
         if announcement is None:
             rejection = Rejection(
@@ -286,7 +276,7 @@ class Ingest:
         (record,) = batch.records
         source = Source(batch.partition, Offset(record.offset))
         received = Received(
-            record.key, record.value, tuple(record.headers), source, Millis(record.timestamp), self._partitions
+            record.key, record.value, record.headers, source, Millis(record.timestamp), self._partitions
         )
         self._reject(
             received,

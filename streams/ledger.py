@@ -22,9 +22,10 @@ from schemas.form import Form, FormId
 from schemas.period import parse_period
 from schemas.report import Scope
 from schemas.unit import LineName, UnitCode
-from streams.arrays import Int32s, Int64s, grown
+from streams.arrays import Int32s, Int64s, grown, taken
 from streams.book import Arrivals, Book
 from streams.columns import Columns, read_page, read_slot, slot_bytes, write_figures
+from streams.packed import Packed
 from streams.page import Page, PageError, Receiver
 
 FOLD_VERSION = 2
@@ -43,10 +44,17 @@ class UnknownToCatalogue(PageError):
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What became of a batch: for each record outcome (streams.page) and highest revision, in the batch's order."""
+    """What became of a batch, for each record in the batch's order.
+
+    `outcomes` (streams.judgment) and `highest` revision; `slots`: the ledger's number of its slot, and `page_of`: which
+    of `pages` it is about, both -1 for a record that was not folded.
+    """
 
     outcomes: Int32s
     highest: Int64s
+    slots: Int32s
+    pages: list[Page]
+    page_of: Int32s
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,7 @@ class Ledger:
         self._codes: dict[UnitCode, int] = {}
         self._code_list: list[UnitCode] = []
         self._eras: dict[tuple[str, int, int], Int32s] = {}
+        self._receivers: dict[tuple[str, int, UnitCode], Receiver] = {}
         self._changes = catalogue.units.changes
         self._books: dict[bytes, Book] = {}
 
@@ -84,6 +93,7 @@ class Ledger:
         self.catalogue = catalogue
         self._changes = catalogue.units.changes
         self._eras.clear()
+        self._receivers.clear()
 
     @property
     def epoch(self) -> int:
@@ -98,11 +108,11 @@ class Ledger:
         Raises CatalogueBehind or UnknownToCatalogue before anything is changed.
         """
         heads = columns.heads
-        outcomes = np.full(len(heads), -1, np.int32)
-        highest = np.zeros(len(heads), np.int64)
+        nowhere = np.full(len(heads), -1, np.int32)
+        result = Folded(nowhere, np.zeros(len(heads), np.int64), nowhere.copy(), [], nowhere.copy())
         fresh = offsets >= self.next_offset
         if not fresh.any():
-            return Folded(outcomes, highest)
+            return result
         first = int(offsets[fresh][0])
         if first != self.next_offset:
             raise ValueError(f"a gap: offset {first} where {self.next_offset} is next")
@@ -110,53 +120,65 @@ class Ledger:
             raise CatalogueBehind(f"catalogue {int(heads['catalogue'].max())} is not known yet")
         folded = np.flatnonzero(fresh & (heads["kind"] != FigureKind.ROOT))
         if len(folded):
-            pages, children = self._placed(columns, folded)
-            books: dict[bytes, list[int]] = {}
-            for at, page in enumerate(pages):
-                books.setdefault(page.form.fingerprint, []).append(at)
-            for fingerprint, places in books.items():
-                chosen = folded[places]
-                arrivals = self._arrivals(
-                    self._books[fingerprint], columns, chosen, [pages[at] for at in places], children[places], offsets
-                )
-                outcomes[chosen], highest[chosen] = self._books[fingerprint].fold(arrivals)
+            self._fold(columns, offsets, folded, result)
         self.next_offset = int(offsets[-1]) + 1
-        return Folded(outcomes, highest)
+        return result
 
-    def _placed(self, columns: Columns, folded: Int64s) -> tuple[list[Page], Int32s]:
-        """The page of each record, and the child of its book that it goes to."""
-        picked = folded.tolist()
-        runs = [columns.slots[index] for index in picked]
-        for run in set(runs) - self.slots.keys():
-            self._add_slot(run)
-        slot_ids = np.array(list(map(self.slots.__getitem__, runs)), np.int32)
-        page_runs = [columns.pages[index] for index in picked]
-        for run in set(page_runs) - self.pages.keys():
-            self._add_page(run)
-        pages = list(map(self.pages.__getitem__, page_runs))
-        numbers = {run: number for number, run in enumerate(dict.fromkeys(page_runs))}
-        page_numbers = np.array(list(map(numbers.__getitem__, page_runs)), np.int64)
-        order = np.argsort(page_numbers, kind="stable")
-        bounds = np.cumsum(np.bincount(page_numbers)).tolist()
-        children = np.empty(len(folded), np.int32)
+    def _fold(self, columns: Columns, offsets: Int64s, folded: Int64s, result: Folded) -> None:
+        """Fold the records `folded`, book by book."""
+        slots = self._slot_numbers(columns.slots.take(folded))
+        runs, page_of = columns.pages.take(folded).distinct()
+        for run in runs:
+            if run not in self.pages:
+                self._add_page(run)
+        pages = [self.pages[run] for run in runs]
+        result.pages.extend(pages)
+        result.slots[folded], result.page_of[folded] = slots, page_of
+        children = self._children_of(pages, page_of, slots)
+        books: dict[bytes, list[int]] = {}
+        for number, page in enumerate(pages):
+            books.setdefault(page.form.fingerprint, []).append(number)
+        for fingerprint, numbers in books.items():
+            book, here = self._books[fingerprint], np.arange(len(folded))
+            if len(books) > 1:
+                here = np.flatnonzero(np.isin(page_of, numbers))
+            chosen = folded[here]
+            arrivals = self._arrivals(book, columns, chosen, pages, page_of[here], children[here], offsets)
+            result.outcomes[chosen], result.highest[chosen] = book.fold(arrivals)
+
+    def _slot_numbers(self, slots: Packed) -> Int32s:
+        """The ledger's number of each slot, new or known."""
+        runs = slots.tolist()
+        known = list(map(self.slots.get, runs))
+        if None in known:
+            known = [self._add_slot(run) if run not in self.slots else self.slots[run] for run in runs]
+        return np.array(known, np.int32)
+
+    def _children_of(self, pages: Sequence[Page], page_of: Int64s, slots: Int32s) -> Int32s:
+        """The child of its book that each record goes to, by the slots' numbers."""
+        if len(pages) == 1:
+            return self._children(pages[0], slots)
+        order = np.argsort(page_of.astype(np.int32), kind="stable")
+        bounds = np.cumsum(np.bincount(page_of)).tolist()
+        children = np.empty(len(slots), np.int32)
         first = 0
-        for run, last in zip(numbers, bounds, strict=True):
+        for page, last in zip(pages, bounds, strict=True):
             chosen = order[first:last]
-            children[chosen] = self._children(self.pages[run], slot_ids[chosen])
+            children[chosen] = self._children(page, slots[chosen])
             first = last
-        return pages, children
+        return children
 
-    def _arrivals(
-        self, book: Book, columns: Columns, chosen: Int64s, pages: list[Page], children: Int32s, offsets: Int64s
-    ) -> Arrivals:
-        picked = chosen.tolist()
-        values = [columns.values[index] for index in picked]
-        given = [columns.given[index] for index in picked]
-        heads = columns.heads[chosen]
-        other = heads["form_version"] != np.void(book.form.fingerprint)
-        for at in np.flatnonzero(other).tolist():
-            values[at], given[at] = self._converted(book, bytes(heads["form_version"][at]), values[at], given[at])
-        tables = book.tables(pages, values, given, [columns.dims[index] for index in picked])
+    def _arrivals(self, book: Book, columns: Columns, chosen: Int64s, pages: Sequence[Page], page_of: Int64s,
+                  children: Int32s, offsets: Int64s) -> Arrivals:  # fmt: skip
+        heads = taken(columns.heads, chosen)
+        values, given = columns.values.take(chosen), columns.given.take(chosen)
+        other = np.flatnonzero(heads["form_version"] != np.void(book.form.fingerprint)).tolist()
+        if other:
+            listed = list(zip(values.tolist(), given.tolist(), strict=True))
+            for at in other:
+                listed[at] = self._converted(book, bytes(heads["form_version"][at]), *listed[at])
+            values, given = (Packed.of(column) for column in zip(*listed, strict=True))
+        tables = book.tables(pages, page_of, values, given, columns.dims.take(chosen))
         return Arrivals(heads, children, tables, offsets[chosen])
 
     def _converted(self, book: Book, fingerprint: bytes, values: bytes, given: bytes) -> tuple[bytes, bytes]:
@@ -189,7 +211,7 @@ class Ledger:
             raise UnknownToCatalogue(
                 f"form {form_id} is not in force on {period.last_day} in catalogue {self.catalogue.serial}"
             )
-        page = self.pages[run] = Page(run, form, scope, line, period_text, period.last_day)
+        page = self.pages[run] = Page(run, form, scope, line, period_text, period.last_day, len(self.slot_runs))
         self._books.setdefault(form.fingerprint, Book(form)).add_page(page)
         return page
 
@@ -209,16 +231,22 @@ class Ledger:
         if len(era) < len(self.slot_runs):
             era = self._eras[page.line, self._era_of(page.last_day), page.scope] = grown(era, len(self.slot_runs), -1)
         for slot_id in slot_ids[era[slot_ids] < 0].tolist():
-            code = self._receiver(page, slot_id)
-            era[slot_id] = self._codes.setdefault(code, len(self._codes))
-            if era[slot_id] == len(self._code_list):
-                self._code_list.append(code)
+            era[slot_id] = self._code_number(self._receiver(page, slot_id))
         codes = era[slot_ids]
         if len(page.account_of_code) < len(self._code_list):
             page.account_of_code = grown(page.account_of_code, len(self._code_list), -1)
-        for number in np.unique(codes[page.account_of_code[codes] < 0]).tolist():
-            page.account_of_code[number] = self._account(page, self._code_list[number])
+        new = np.unique(codes[page.account_of_code[codes] < 0])
+        if len(new):
+            receivers = [self._as_receiver(page, self._code_list[number]) for number in new.tolist()]
+            book = self._books[page.form.fingerprint]
+            page.account_of_code[new] = book.add_accounts(page, receivers, published=page.scope == _OWN_PAGE)
         return page.account_of_code[codes]
+
+    def _code_number(self, code: UnitCode) -> int:
+        number = self._codes.setdefault(code, len(self._codes))
+        if number == len(self._code_list):
+            self._code_list.append(code)
+        return number
 
     def _era(self, page: Page) -> Int32s:
         return self._eras.setdefault((page.line, self._era_of(page.last_day), page.scope), np.full(64, -1, np.int32))
@@ -241,22 +269,21 @@ class Ledger:
         keeps_own = slot != Slot.TOTAL and units.has_children(unit.code, day, line)
         return unit.code if keeps_own else superior
 
-    def _account(self, page: Page, code: UnitCode) -> int:
-        number = page.account_of_unit.get(code)
-        if number is None:
-            book = self._books[page.form.fingerprint]
-            number = book.add_account(page, self._as_receiver(page, code), published=page.scope == _OWN_PAGE)
-        return number
-
     def _as_receiver(self, page: Page, code: UnitCode) -> Receiver:
+        known = (page.line, self._era_of(page.last_day), code)
+        if known not in self._receivers:
+            self._receivers[known] = self._new_receiver(page, code)
+        return self._receivers[known]
+
+    def _new_receiver(self, page: Page, code: UnitCode) -> Receiver:
         units = self.catalogue.units
         unit = units.unit(code, page.last_day)
         if unit is None:
             raise UnknownToCatalogue(f"unit {code} is not in force on {page.last_day}")
         superior = units.superior(code, page.last_day, LineName(page.line))
-        if superior is None:
-            return Receiver(unit, code.encode(), FigureKind.ROOT)
-        return Receiver(unit, superior.encode(), FigureKind.TOTAL)
+        key, kind = (code, FigureKind.ROOT) if superior is None else (superior, FigureKind.TOTAL)
+        identity = slot_bytes(Slot.TOTAL, code, days_since_1970(unit.valid_from)) + b"\0\0"
+        return Receiver(unit, key.encode(), kind, identity)
 
     # Totals
 
@@ -289,7 +316,7 @@ class Ledger:
         result.keys.extend(receiver.key for receiver in receivers)
         newest = accounts["newest"].tolist()
         result.times.extend(zip((receiver.unit.level for receiver in receivers), newest, strict=True))
-        identities = [book.identities[number] for number in listed]
+        identities = [book.identity(number) for number in listed]
         result.values.extend(write_figures(heads, identities, book.encoded_totals(dirty)))
         result.marks.append((book, dirty, accounts["version"].copy()))
 
@@ -320,8 +347,13 @@ class Ledger:
     def load_page(self, run: bytes, state: Mapping[str, Any]) -> None:
         """Take over one page's state. The slots must have been loaded."""
         page = self._add_page(run)
-        receivers = [self._as_receiver(page, UnitCode(code)) for code in state["receivers"]]
-        self._books[page.form.fingerprint].load(page, dict(state), receivers, published=page.scope == _OWN_PAGE)
+        codes = [UnitCode(code) for code in state["receivers"]]
+        numbers = np.array([self._code_number(code) for code in codes], np.int32)
+        page.account_of_code = np.full(max(16, len(self._code_list)), -1, np.int32)
+        receivers = [self._as_receiver(page, code) for code in codes]
+        book = self._books[page.form.fingerprint]
+        book.load(page, dict(state), receivers, published=page.scope == _OWN_PAGE)
+        page.account_of_code[numbers] = page.accounts
 
 
 def convert_table(source: Form, target: Form, values: bytes, given: bytes) -> tuple[bytes, bytes]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from schemas.figure import FigureKind
 from schemas.form import Form
-from schemas.unit import Unit, UnitCode
+from schemas.unit import Unit
 from streams.arrays import Int32s, grown
 from streams.columns import dims_bytes, read_dims
 
@@ -30,12 +30,16 @@ class Receiver:
     unit: Unit
     key: bytes
     kind: FigureKind
+    identity: bytes
+    """What its total bears as a figure from slot to kid."""
 
 
 class Page:
-    """One page. `rows`: the distinct tuples of dimensions seen so far; `accounts`: the book's numbers of its totals."""
+    """One page. `rows`: the distinct tuples of dimensions seen so far; `slots`: how many slots may have a child."""
 
-    def __init__(self, run: bytes, form: Form, scope: int, line: str, period: str, last_day: date) -> None:
+    def __init__(
+        self, run: bytes, form: Form, scope: int, line: str, period: str, last_day: date, slots: int = 0
+    ) -> None:
         self.run = run
         self.number = -1
         """Its place in the book."""
@@ -44,13 +48,12 @@ class Page:
         self.line = line
         self.period = period
         self.last_day = last_day
-        self.child_of_slot: Int32s = np.full(16, -1, np.int32)
+        self.child_of_slot: Int32s = np.full(max(16, slots), -1, np.int32)
         """The book's number of the child in each slot, -1 where the page has none yet."""
         self.children: Int32s = np.zeros(0, np.int32)
         """The book's numbers of this page's children, ascending."""
-        self.accounts: list[int] = []
-        self.receivers: list[Receiver] = []
-        self.account_of_unit: dict[UnitCode, int] = {}
+        self.accounts: Int32s = np.zeros(0, np.int32)
+        """The book's numbers of this page's totals, ascending."""
         self.account_of_code: Int32s = np.full(16, -1, np.int32)
         """Account by the ledger's number of a unit's code, -1 where it has none here yet."""
         self.room = 1

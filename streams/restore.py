@@ -16,15 +16,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.catalogue import Catalogue
 from schemas.settings import Settings
 from streams.app import Refused
-from streams.batching import FETCH_BYTES, BareRecord, Batch
+from streams.batching import FETCH_BYTES, Batch
 from streams.checkpoint import Checkpoints, LastRecord, Unfit
 from streams.identity import REBUILD, Extent, LogIdentity, check_log, extents_of
 from streams.ledger import Ledger
+from streams.records import Record
 
 log = logging.getLogger("chungsuc.restore")
 
 _SILENT_S = 30.0
-_RECORDS_AT_ONCE = 20_000
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Held:
     last: LastRecord | None = None
     saved_at: int = -1
 
-    def saw(self, record: BareRecord) -> None:
+    def saw(self, record: Record) -> None:
         """The newest record folded; its digest is what a later restore compares."""
         self.last = LastRecord.of(record.offset, record.timestamp, record.value)
 
@@ -125,11 +125,12 @@ async def read_log(settings: Settings, topic: str, partition: int, start: int, u
         consumer.seek(tp, start)
         at = start
         while at < upto:
-            fetched = await consumer.getmany(tp, timeout_ms=int(_SILENT_S * 1000), max_records=_RECORDS_AT_ONCE)
-            records = [record for record in fetched.get(tp, ()) if record.offset < upto]
-            if not records:
+            fetched = await consumer.getmany(tp, timeout_ms=int(_SILENT_S * 1000))
+            if tp not in fetched:
                 raise TimeoutError(f"{topic}-{partition} gave nothing from {at} on for {_SILENT_S:.0f} s")
-            yield Batch(topic, partition, records)
-            at = records[-1].offset + 1
+            (records,) = fetched[tp]
+            at = int(records.offsets[-1]) + 1
+            if len(wanted := records.between(start, upto)):
+                yield Batch(topic, partition, wanted)
     finally:
         await consumer.stop()

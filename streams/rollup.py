@@ -31,7 +31,7 @@ from streams.identity import LogIdentity, extents_of
 from streams.ledger import CatalogueBehind, Ledger, Totals
 from streams.metrics import BATCH_RECORDS, BATCH_SECONDS, NEXT_OFFSET
 from streams.outgoing import Outgoing, Queued
-from streams.receipts import ReceiptWriter, records
+from streams.receipts import Receipts, ReceiptWriter, records
 from streams.restore import Held, restore
 
 log = logging.getLogger("chungsuc.rollup")
@@ -74,7 +74,8 @@ class Rollup:
         self._registers = Registers(PublicKey(bytes.fromhex(settings.operator_key)), settings.act_delay_ms)
         self._held: dict[int, Held] = {}
         self._done: dict[int, int] = {}
-        self._pending: dict[int, list[bytes]] = {}
+        self._pending: dict[int, list[Receipts]] = {}
+        self._writers: dict[int, ReceiptWriter] = {}
         self._since_emission = 0
         self._emitted_at = time.monotonic()
         self._next_checkpoint = time.monotonic() + settings.checkpoint_every_s
@@ -87,7 +88,7 @@ class Rollup:
         self._out = Outgoing(self._settings, lambda: failpoint("rollup.after_produce"))
         await self._out.start()
         await self._out.partitions(self.topic)
-        self._receipt_writer = ReceiptWriter(await self._out.partitions(self._receipts_topic))
+        self._receipt_partitions = await self._out.partitions(self._receipts_topic)
         await asyncio.to_thread(self._read_acts)
         self._ticking = asyncio.create_task(self._tick())
 
@@ -117,6 +118,7 @@ class Rollup:
         async with self._turn:
             for partition in set(self._held) - partitions:
                 self._held.pop(partition).checkpoints.release()
+                self._writers.pop(partition)
                 self._done.pop(partition, None)
             fresh = sorted(partitions - set(self._held))
             committed = {partition: await self._worker.committed(partition) for partition in fresh}
@@ -134,6 +136,7 @@ class Rollup:
                     self._fold,
                 )
                 self._held[partition] = held
+                self._writers[partition] = ReceiptWriter(self._receipt_partitions, held.ledger)
                 self._done[partition] = held.ledger.next_offset
                 RESTORE_SECONDS.labels(str(partition)).set(time.monotonic() - began)
             if self._held and self._ticking.done():
@@ -162,8 +165,7 @@ class Rollup:
     async def _fold(self, held: Held, batch: Batch, *, silently: bool = False) -> None:
         """Fold one batch into its ledger. `silently`: its receipts were acknowledged before a restart."""
         failpoint("rollup.fold")
-        columns = read_columns([record.value or b"" for record in batch.records])
-        offsets = np.array([record.offset for record in batch.records], np.int64)
+        columns, offsets = read_columns(batch.records.values), batch.records.offsets
         try:
             folded = held.ledger.fold(columns, offsets)
         except CatalogueBehind:
@@ -180,8 +182,8 @@ class Rollup:
         FOLDED.inc(len(batch.records))
         if silently:
             return
-        for partition, receipts in self._receipt_writer.of_batch(columns, offsets, folded, held.ledger).items():
-            self._pending.setdefault(partition, []).extend(receipts)
+        for partition, receipts in self._writers[batch.partition].of_batch(columns, offsets, folded).items():
+            self._pending.setdefault(partition, []).append(receipts)
         counts = np.bincount(folded.outcomes[folded.outcomes >= 0], minlength=len(_NAMES))
         for name, count in zip(_NAMES, counts.tolist(), strict=True):
             if count:

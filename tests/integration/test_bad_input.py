@@ -34,6 +34,15 @@ def bare(value: bytes, key: bytes = b"c1", headers: tuple[tuple[str, bytes], ...
     return SignedRecord(key, value, headers)
 
 
+class NotUtf8(str):
+    """A header's name that goes out as two bytes that are no UTF-8, and is read as what it looks like."""
+
+    __slots__ = ()
+
+    def encode(self, *_: str) -> bytes:
+        return b"\xff\xfe"
+
+
 def garbage(size: int) -> bytes:
     return b"\0" + random.Random(size).randbytes(size - 1)
 
@@ -65,6 +74,10 @@ BAD: dict[str, tuple[Reason, SignedRecord]] = {
         Draft(unit="u" * 900_000, key=b"c1", signer="c1", event_id="e").record(),
     ),
     "no header at all": (Reason.HEADER_INVALID, replace(Draft().record(), headers=())),
+    "header name that is not UTF-8": (
+        Reason.HEADER_INVALID,
+        replace(Draft().record(), headers=((NotUtf8(r"\xff\xfe"), b"1"), *Draft().record().headers)),
+    ),
     "reason of its own": (
         Reason.BAD_SIGNATURE,
         replace(Draft().record(), headers=(("reason", b"accepted"), *Draft(flip_signature=True).record().headers)),

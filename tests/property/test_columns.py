@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,8 +13,10 @@ from schemas.form import Fingerprint, FormId
 from schemas.period import PeriodText
 from schemas.report import Digest, KeyId, Millis, Offset, Revision
 from schemas.unit import LineName, UnitCode
-from streams.columns import read_columns, read_dims, read_page, read_slot, write_contribution
-from streams.receipts import PREFIX, records
+from streams.arrays import Groups
+from streams.columns import Columns, read_columns, read_dims, read_page, read_slot, write_contribution
+from streams.packed import Packed
+from streams.receipts import PREFIX, Receipts, records
 
 longs = st.integers(-(2**63), 2**63 - 1)
 ints = st.integers(-(2**31), 2**31 - 1)
@@ -61,7 +61,7 @@ def figures(draw: st.DrawFn) -> Figure:
 @settings(deadline=None)
 @given(st.lists(figures(), min_size=1, max_size=5))
 def test_reader_of_figures_equals_fastavro(batch: list[Figure]) -> None:
-    columns = read_columns([encode_figure(figure) for figure in batch])
+    columns = read_columns(Packed.of([encode_figure(figure) for figure in batch]))
     for at, figure in enumerate(batch):
         head = columns.heads[at]
         for name in (
@@ -102,55 +102,69 @@ def test_writer_of_figures_writes_the_bytes_of_fastavro(figure: Figure) -> None:
 @given(figures(), st.integers(0, 120))
 def test_a_cut_off_figure_is_not_read_as_another(figure: Figure, kept: int) -> None:
     with pytest.raises(NotDecodable):
-        read_columns([encode_figure(figure)[:kept]])
+        read_columns(Packed.of([encode_figure(figure)[:kept]]))
+
+
+def fields_of(columns: Columns, at: int) -> list[bytes]:
+    packed = (columns.pages, columns.slots, columns.runs, columns.values, columns.given, columns.dims)
+    return [columns.heads[at].tobytes(), *(column[at] for column in packed)]
 
 
 @settings(deadline=None)
-@given(figures(), st.lists(figures(), max_size=2), st.lists(longs, min_size=2, max_size=12))
-def test_records_of_one_length_are_cut_alike(figure: Figure, others: list[Figure], versions: list[int]) -> None:
-    batch = [replace(figure, version=version, digest=Digest(bytes([at]) * 32)) for at, version in enumerate(versions)]
-    batch[1:1] = others
-    encoded = [encode_figure(one) for one in batch]
-    alone = read_columns(encoded)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("streams.columns._TOGETHER", 2)
-        together = read_columns(encoded)
-    for name in ("pages", "slots", "runs", "values", "given", "dims"):
-        assert getattr(together, name) == getattr(alone, name), name
-    assert together.heads.tobytes() == alone.heads.tobytes()
+@given(figures(), figures(), st.integers(0, 400), st.integers(1, 255))
+def test_a_spoilt_record_is_read_like_alone_and_spoils_no_other(
+    good: Figure, other: Figure, at: int, spoilt: int
+) -> None:
+    whole = encode_figure(other)
+    at %= len(whole)
+    bad = whole[:at] + bytes([whole[at] ^ spoilt]) + whole[at + 1 :]
+    try:
+        alone = fields_of(read_columns(Packed.of([bad])), 0)
+    except NotDecodable:
+        with pytest.raises(NotDecodable):
+            read_columns(Packed.of([encode_figure(good), bad, encode_figure(good)]))
+        return
+    together = read_columns(Packed.of([encode_figure(good), bad, encode_figure(good)]))
+    assert fields_of(together, 1) == alone
+    assert fields_of(together, 0) == fields_of(together, 2)
+    assert together.values[0] == good.values
 
 
 @settings(deadline=None)
-@given(figures(), st.integers(0, 400), st.integers(1, 255))
-def test_one_spoilt_record_among_equals_is_not_cut_like_them(figure: Figure, at: int, spoilt: int) -> None:
-    good = encode_figure(figure)
-    at %= len(good)
-    bad = good[:at] + bytes([good[at] ^ spoilt]) + good[at + 1 :]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("streams.columns._TOGETHER", 1_000)
-        try:
-            alone = read_columns([good, bad, good])
-        except NotDecodable:
-            alone = None
-        patch.setattr("streams.columns._TOGETHER", 2)
-        try:
-            together = read_columns([good, bad, good])
-        except NotDecodable:
-            together = None
-    assert (alone is None) == (together is None)
-    if alone is not None and together is not None:
-        assert together.runs == alone.runs
-        assert together.values == alone.values
+@given(st.lists(st.binary(max_size=6), max_size=30), st.data())
+def test_packed_strings_are_those_that_were_packed(parts: list[bytes], data: st.DataObject) -> None:
+    chosen = data.draw(st.lists(st.integers(0, len(parts) - 1), max_size=20) if parts else st.just([]))
+    packed = Packed.of(parts).take(np.array(chosen, np.int64))
+    expected = [parts[index] for index in chosen]
+    assert packed.tolist() == [packed[at] for at in range(len(packed))] == expected
+    assert packed.joined().tobytes() == b"".join(expected)
+    runs, numbers = packed.distinct()
+    assert len(set(runs)) == len(runs)
+    assert [runs[number] for number in numbers.tolist()] == expected
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-5, 5), max_size=30), st.data())
+def test_sums_by_group_are_those_of_a_plain_loop(keys: list[int], data: st.DataObject) -> None:
+    values = data.draw(st.lists(st.integers(-(2**40), 2**40), min_size=len(keys), max_size=len(keys)))
+    groups = Groups(np.array(keys, np.int64))
+    found = {key: [value for value, other in zip(values, keys, strict=True) if other == key] for key in sorted({*keys})}
+    numbers = np.array(values, np.int64)
+    assert groups.keys.tolist() == list(found)
+    assert groups.sums(numbers).tolist() == [sum(some) for some in found.values()]
+    assert groups.sums(np.stack([numbers, -numbers], axis=1)).tolist() == [[sum(x), -sum(x)] for x in found.values()]
+    assert groups.minima(numbers).tolist() == [min(some) for some in found.values()]
+    assert groups.maxima(numbers).tolist() == [max(some) for some in found.values()]
 
 
 def test_an_unknown_fingerprint_is_refused() -> None:
     with pytest.raises(NotDecodable, match="fingerprint"):
-        read_columns([b"\xc3\x01" + bytes(300)])
+        read_columns(Packed.of([b"\xc3\x01" + bytes(300)]))
 
 
 def test_receipts_are_split_into_records_of_bounded_size() -> None:
     one = bytes(77) + b"\x02f\x00\x02l\x02p\x00\x02u" + bytes(4) + b"\x00\x02k\x00\x00\x00"
-    found = list(records([one] * 20_000))
+    found = list(records([Receipts(one * 10_000, np.full(10_000, len(one), np.int64))] * 2))
     assert len(found) > 1
     assert all(record.startswith(PREFIX) and len(record) < 2**20 for record in found)
     assert sum(len(decode_receipts(record)) for record in found) == 20_000
@@ -163,4 +177,4 @@ def test_dims_in_negative_block_counts_are_read() -> None:
 
 
 def test_heads_of_a_batch_are_one_array() -> None:
-    assert read_columns([]).heads.shape == np.zeros(0).shape
+    assert read_columns(Packed.of([])).heads.shape == np.zeros(0).shape

@@ -16,6 +16,7 @@ from schemas.figure import Figure, FigureKind, State, unpack_table
 from schemas.form import FormId
 from streams.columns import read_columns
 from streams.ledger import Ledger
+from streams.packed import Packed
 from tests.support.figures import Sent, as_figure, expected_totals
 
 TREE = """code,name,level,parent,valid_from,valid_to
@@ -96,7 +97,7 @@ class Cluster:
         first = max(0, ledger.next_offset - back)
         batch = self.log[partition][first : first + size]
         if batch:
-            ledger.fold(read_columns(batch), np.arange(first, first + len(batch), dtype=np.int64))
+            ledger.fold(read_columns(Packed.of(batch)), np.arange(first, first + len(batch), dtype=np.int64))
 
     def emit(self, partition: int, *, lost: bool = False) -> None:
         totals = self.ledgers[partition].totals()

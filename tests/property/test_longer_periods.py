@@ -28,6 +28,7 @@ from schemas.unit import UnitCode
 from streams.columns import read_columns
 from streams.ingest import figure_of
 from streams.ledger import Ledger
+from streams.packed import Packed
 from tests.support.read_model import catalogue_act, reading, store_at
 from tests.support.signed import CATALOGUE as SIGNED
 from tests.support.signed import DOSES, PARTITIONS, Draft, form_file, registers
@@ -74,7 +75,9 @@ def model_of(path: Path, drafts: Sequence[Draft]) -> SqliteReadModel:
     ledger = Ledger(CATALOGUE)
     while ledger.next_offset < len(log):
         first = ledger.next_offset
-        ledger.fold(read_columns([value for _, value in log[first:]]), np.arange(first, len(log), dtype=np.int64))
+        ledger.fold(
+            read_columns(Packed.of([value for _, value in log[first:]])), np.arange(first, len(log), dtype=np.int64)
+        )
         totals = ledger.totals()
         log += zip(totals.keys, totals.values, strict=True)
         Ledger.acknowledged(totals)

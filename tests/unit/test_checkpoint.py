@@ -13,6 +13,7 @@ from streams.checkpoint import Checkpoints, LastRecord, Unfit
 from streams.columns import read_columns
 from streams.identity import LogIdentity
 from streams.ledger import Ledger
+from streams.packed import Packed
 from tests.property.test_ledger import CATALOGUE
 from tests.support.figures import Sent, as_figure
 
@@ -35,7 +36,7 @@ def filled() -> Ledger:
         for at, unit in enumerate(("a1", "a2", "b1"))
     ]
     records = [encode_figure(as_figure(CATALOGUE, one)) for one in sent]
-    ledger.fold(read_columns(records), np.arange(3))
+    ledger.fold(read_columns(Packed.of(records)), np.arange(3))
     return ledger
 
 
@@ -124,7 +125,7 @@ def test_unchanged_pages_are_not_written_again_and_old_ones_are_cleared(tmp_path
         accepted_at=1,
         rows=((("dose1", 1), ("dose2", 0), ("dose3", 0), ("dose4", 0)),),
     )
-    ledger.fold(read_columns([encode_figure(as_figure(CATALOGUE, later))]), np.array([3]))
+    ledger.fold(read_columns(Packed.of([encode_figure(as_figure(CATALOGUE, later))])), np.array([3]))
     checkpoints.save(ledger, None)
     after = {path.name for path in tmp_path.glob("pack-*.bin")}
     assert before < after
@@ -137,7 +138,7 @@ def test_unchanged_pages_are_not_written_again_and_old_ones_are_cleared(tmp_path
         accepted_at=1,
         rows=((("dose1", 7), ("dose2", 0), ("dose3", 0), ("dose4", 0)),),
     )
-    ledger.fold(read_columns([encode_figure(as_figure(CATALOGUE, corrected))]), np.array([4]))
+    ledger.fold(read_columns(Packed.of([encode_figure(as_figure(CATALOGUE, corrected))])), np.array([4]))
     checkpoints.save(ledger, None)
     assert len(list(tmp_path.glob("pack-*.bin"))) == 2
     assert not before & {path.name for path in tmp_path.glob("pack-*.bin")}

@@ -15,6 +15,7 @@ from schemas.rejection import Reason
 from schemas.unit import UBND, LineName, UnitCode
 from streams.columns import read_columns
 from streams.ledger import Ledger
+from streams.packed import Packed
 from tests.support.figures import as_figure
 from tests.support.read_model import doses
 from tests.support.signed import CATALOGUE as SMALL
@@ -56,7 +57,7 @@ def totals(reports: list[tuple[str, LineName, int]]) -> dict[tuple[str, LineName
     newest: dict[tuple[str, LineName], Figure] = {}
     while folded < len(log):
         batch = log[folded:]
-        ledger.fold(read_columns(batch), np.arange(folded, folded + len(batch), dtype=np.int64))
+        ledger.fold(read_columns(Packed.of(batch)), np.arange(folded, folded + len(batch), dtype=np.int64))
         folded = len(log)
         sent = ledger.totals()
         log += sent.values
