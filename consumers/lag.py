@@ -27,8 +27,7 @@ from prometheus_client.registry import Collector
 from consumers.read_model.database import FILE_NAME, DatabaseRefused
 from consumers.read_model.reader import SqliteReadModel
 from schemas.exit import Exit
-from schemas.headers import read_any_header_names
-from schemas.kafka_client import client_options
+from schemas.kafka_client import client_options, read_any_header_names
 from schemas.log import LogUnreachable
 from schemas.metrics import READY, serve_metrics
 from schemas.read_model import NotReady

@@ -8,11 +8,7 @@ Format: Kafka's documentation, "Record" and "Record Header" (KIP-82).
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-from kafka.record import memory_records
-from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
-from kafka.record.util import decode_varint
+from typing import cast
 
 from schemas.signature import Header
 
@@ -61,37 +57,3 @@ def _sized(raw: bytes, at: int) -> tuple[bytes | None, int]:
     if not -1 <= size <= len(raw) - at:
         raise BadHeaders("a header does not end within its record")
     return (raw[at : at + size], at + size) if size >= 0 else (None, at)
-
-
-class _AnyNames(DefaultRecordBatch):  # type: ignore[misc]
-    """kafka-python's reader of a batch, which goes on after a name that is not UTF-8."""
-
-    _pos: int
-
-    def _read_msg(self, *given: Any) -> Any:
-        try:
-            return super()._read_msg(*given)
-        except UnicodeDecodeError:
-            return self._read_escaped()
-
-    def _read_escaped(self) -> Any:
-        buffer = self._buffer
-        length, at = decode_varint(buffer, self._pos)
-        end = at + length
-        _, at = decode_varint(buffer, at)  # attributes
-        delta, at = decode_varint(buffer, at)
-        time = self.max_timestamp if self.timestamp_type == self.LOG_APPEND_TIME else self.first_timestamp + delta
-        offset, at = decode_varint(buffer, at)
-        parts: list[bytes | None] = []
-        for _ in range(2):
-            size, at = decode_varint(buffer, at)
-            parts.append(bytes(buffer[at : at + size]) if size >= 0 else None)
-            at += max(size, 0)
-        headers = list(read_headers(bytes(buffer[at:end])))
-        self._pos = end
-        return DefaultRecord(length, self.base_offset + offset, time, self.timestamp_type, *parts, headers)
-
-
-def read_any_header_names() -> None:
-    """Make every kafka-python consumer of this process read records whose headers' names are not UTF-8."""
-    memory_records.DefaultRecordBatch = _AnyNames

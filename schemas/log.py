@@ -12,8 +12,7 @@ from typing import Self
 
 from kafka import KafkaConsumer, TopicPartition
 
-from schemas.headers import read_any_header_names
-from schemas.kafka_client import client_options
+from schemas.kafka_client import client_options, read_any_header_names
 from schemas.register import Registers
 from schemas.report import Millis, Offset, Source
 from schemas.settings import Settings

@@ -37,6 +37,8 @@ class Outgoing:
             client_id=settings.worker_id,
         )
         self._partitions: dict[str, int] = {}
+        self._places: dict[tuple[str, bytes], tuple[str, int]] = {}
+        """Where records with a key go: keys are codes of units, and Kafka's hash in Python takes longer than the rest."""
         self._queued: Queued = {}
 
     async def start(self) -> None:
@@ -57,7 +59,10 @@ class Outgoing:
         """Queue records under their keys. `partitions` of the topic must have been asked for before."""
         count = self._partitions[topic]
         for key, value in zip(keys, values, strict=True):
-            self._queued.setdefault((topic, partition_of(key, count)), []).append((key, value, ()))
+            place = self._places.get((topic, key))
+            if place is None:
+                place = self._places[topic, key] = (topic, partition_of(key, count))
+            self._queued.setdefault(place, []).append((key, value, ()))
 
     def to_partition(
         self,

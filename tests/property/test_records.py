@@ -14,7 +14,7 @@ from aiokafka.record.util import calc_crc32c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.headers import read_any_header_names
+from schemas.kafka_client import read_any_header_names
 from streams.records import Record, has_batch, read_records
 
 CONTROL, LOG_APPEND_TIME, TRANSACTIONAL = 0x20, 0x08, 0x10
