@@ -79,6 +79,8 @@ class Ledger:
         self.pages: dict[bytes, Page] = {}
         self.slots: dict[bytes, int] = {}
         self.slot_runs: list[bytes] = []
+        self.slot_names: list[tuple[int, UnitCode, int]] = []
+        """The same runs, read: slot, unit, valid_from."""
         self._twins: Int32s = np.full(64, -1, np.int32)
         self._kinds: npt.NDArray[np.uint8] = np.zeros(64, np.uint8)
         self._codes: dict[UnitCode, int] = {}
@@ -194,6 +196,7 @@ class Ledger:
         slot, unit, valid_from = read_slot(run)
         slot_id = self.slots[run] = len(self.slot_runs)
         self.slot_runs.append(run)
+        self.slot_names.append((slot, UnitCode(unit), valid_from))
         if slot_id >= len(self._twins):
             self._twins, self._kinds = grown(self._twins, slot_id + 1, -1), grown(self._kinds, slot_id + 1)
         self._kinds[slot_id] = slot
@@ -212,7 +215,9 @@ class Ledger:
                 f"form {form_id} is not in force on {period.last_day} in catalogue {self.catalogue.serial}"
             )
         page = self.pages[run] = Page(run, form, scope, line, period_text, period.last_day, len(self.slot_runs))
-        self._books.setdefault(form.fingerprint, Book(form)).add_page(page)
+        if form.fingerprint not in self._books:
+            self._books[form.fingerprint] = Book(form)
+        self._books[form.fingerprint].add_page(page)
         return page
 
     def _children(self, page: Page, slot_ids: Int32s) -> Int32s:
@@ -256,9 +261,9 @@ class Ledger:
         return bisect_right(self._changes, day)
 
     def _receiver(self, page: Page, slot_id: int) -> UnitCode:
-        slot, code, valid_from = read_slot(self.slot_runs[slot_id])
+        slot, code, valid_from = self.slot_names[slot_id]
         units, line, day = self.catalogue.units, LineName(page.line), page.last_day
-        unit = units.unit(UnitCode(code), day)
+        unit = units.unit(code, day)
         if unit is None or days_since_1970(unit.valid_from) != valid_from:
             raise UnknownToCatalogue(
                 f"unit {code} from {day_of(valid_from)} is not in force on {day} in catalogue {self.catalogue.serial}"

@@ -38,7 +38,7 @@ class Outgoing:
         )
         self._partitions: dict[str, int] = {}
         self._places: dict[tuple[str, bytes], tuple[str, int]] = {}
-        """Where records with a key go: keys are codes of units, and Kafka's hash in Python takes longer than the rest."""
+        """Where records with a key go: keys are codes of units, and Kafka's hash is slow in Python."""
         self._queued: Queued = {}
 
     async def start(self) -> None:

@@ -18,7 +18,7 @@ from schemas.form import Check, CheckLevel, Form
 from schemas.receipt import HEAD
 from schemas.topics import partition_of
 from streams.arrays import Int64s, taken, whole_rows
-from streams.columns import Columns, read_slot, string, varint
+from streams.columns import Columns, string, varint
 from streams.ledger import Folded, Ledger
 from streams.packed import Packed, window
 
@@ -77,9 +77,9 @@ class ReceiptWriter:
 
     def _known_partitions(self) -> npt.NDArray[np.int16]:
         """The partition of `receipts` for each slot of the ledger."""
-        known, runs = len(self._partition_of_slot), self._ledger.slot_runs
-        if known < len(runs):
-            new = [partition_of(read_slot(run)[1].encode(), self._partitions) for run in runs[known:]]
+        known, names = len(self._partition_of_slot), self._ledger.slot_names
+        if known < len(names):
+            new = [partition_of(unit.encode(), self._partitions) for _, unit, _ in names[known:]]
             self._partition_of_slot = np.r_[self._partition_of_slot, np.array(new, np.int16)]
         return self._partition_of_slot
 
