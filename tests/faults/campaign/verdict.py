@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 from consumers.verify import verify
@@ -19,7 +21,7 @@ from tests.faults.campaign.observers import (
 )
 from tests.faults.campaign.results import Result
 from tests.faults.campaign.site import Site
-from tests.faults.campaign.verifier.evidence import capture, forget
+from tests.faults.campaign.verifier.evidence import READ_MODEL, capture, forget
 from tests.faults.campaign.verifier.verify import verify_segment
 
 _MOST_NAMED = 20
@@ -48,6 +50,13 @@ def merged(histories: Iterable[Path], into: Path) -> None:
                 file.write(path.read_bytes())
 
 
+def outcomes(read_model: Path) -> dict[str, int]:
+    """How many reports ended in which way: a conflict is nobody's loss by the contract, and worth to be seen."""
+    with closing(sqlite3.connect(read_model)) as connection:
+        rows = connection.execute("SELECT outcome, count(*) FROM receipts GROUP BY outcome").fetchall()
+    return {f"outcome {outcome}": count for outcome, count in rows}
+
+
 def judge(site: Site, folder: Path, result: Result) -> None:
     """Fill counts and anomalies from the evidence, which is taken into `folder`. Everything must have settled."""
     settings = site.settings
@@ -72,6 +81,7 @@ def judge(site: Site, folder: Path, result: Result) -> None:
         "compared by the product": theirs.compared,
         "differing by the product": theirs.differing,
     }
+    result.counts |= outcomes(folder / READ_MODEL)
     result.word = found.word
     result.wrong_while_running = found.wrong_seen
     result.wrong_for_s = found.wrong_for_ms / 1000
