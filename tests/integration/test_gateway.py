@@ -1,0 +1,396 @@
+"""The gateway on a whole stack: nothing acknowledged is lost, nothing counts twice, nobody speaks for another."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from kafka import KafkaProducer
+
+from consumers.verify import verify
+from deploy.drain import drain
+from deploy.operator_key import operator_key
+from deploy.reading import open_read_model, stored_offsets
+from deploy.stack import ProcessState, Stack, running_stack
+from deploy.throwaway import stack_at
+from producers.accounts import Accounts
+from producers.audit import AuditLog, broken_at, read
+from producers.errors import KeysError
+from producers.gateway.store import GatewayStore
+from producers.key_changes import KeyChanges
+from producers.keys import NodeKeys
+from producers.outbox_batch import Batch
+from producers.principals import Principals, read_principals
+from producers.registration import registered_keys
+from producers.send import Send
+from producers.sequences import Sequences
+from schemas.admission import iso_time
+from schemas.catalogue import Catalogue
+from schemas.codec import decode_report, encode_report, fingerprint_in
+from schemas.failpoint import VARIABLE
+from schemas.form import FormId
+from schemas.log import ActReader, Record, TopicReader
+from schemas.period import PeriodText, parse_period
+from schemas.precedence import Outcome
+from schemas.principal import PrincipalName
+from schemas.read_model import FigureQuery
+from schemas.register import Registers
+from schemas.report import REPORT_TYPE, Cell, KeyId, Kind, Millis, Revision, Source
+from schemas.settings import Settings
+from schemas.signature import sign
+from schemas.topics import REPORTS, partition_of
+from schemas.unit import UnitCode
+from tests.support.waiting import eventually
+
+# `up --detach` is meant to outlive whoever started it.
+pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+BASE = 24700
+ACCOUNTS = """principal,unit,role,forms
+03390-vp-1,03390,clerk,*
+03394-vp-1,03394,clerk,*
+tam-duong,106,superior,*
+"""
+CLERK, OTHER, SUPERIOR = "03390-vp-1", "03394-vp-1", "tam-duong"
+FORM = "testing-daily"
+ROW: dict[str, Cell] = {"method": "antigen", "sample": "single", "persons": 16, "tubes": 16, "positive_tubes": 0,
+                        "positive_persons": 0}  # fmt: skip
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+_keys = count(1)
+_days = count(1)
+
+
+def report(persons: int = 16, **more: Any) -> dict[str, Any]:
+    return {"form": FORM, "unit": "03390", "period": "2021-12-13", "rows": [{**ROW, "persons": persons}], **more}
+
+
+def new_day() -> str:
+    """A day of its own for a test, so that tests don't share series."""
+    return f"2022-01-{next(_days):02}"
+
+
+@dataclass
+class Site:
+    """A stack with accounts, and a client of its gateway."""
+
+    stack: Stack
+    settings: Settings
+    catalogue: Catalogue
+    tokens: Mapping[str, str]
+    failpoints: Path
+    client: httpx.Client
+
+    def post(self, content: Any, name: str = CLERK, key: str = "", **headers: str) -> httpx.Response:
+        return self.client.post("/v1/reports", json=content, headers=self.headers(name, key, **headers))
+
+    def get(self, path: str, name: str = CLERK) -> Any:
+        answer = self.client.get(path, headers=self.headers(name))
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def headers(self, name: str, key: str = "", **more: str) -> dict[str, str]:
+        base = {"Authorization": f"Bearer {self.tokens[name]}", "Idempotency-Key": f'"{key or f"key-{next(_keys)}"}"'}
+        return base | {header.replace("_", "-"): text for header, text in more.items()}
+
+    def drained(self) -> None:
+        drain(self.settings, lambda: stored_offsets(self.settings), 60)
+
+    def records(self, unit: str = "03390") -> list[Record]:
+        """What is in the unit's partition of `reports` about it."""
+        partition = partition_of(unit.encode(), self.settings.partitions)
+        with TopicReader(self.settings.bootstrap, self.settings.topic(REPORTS), partitions=[partition]) as reader:
+            return [record for record in reader.to_end() if record.key == unit.encode()]
+
+    def persons(self, day: str, unit: str = "106") -> list[int | None]:
+        """The measure `persons` of a unit's total."""
+        day_ = parse_period(day).first_day
+        with open_read_model(self.settings) as model:
+            found = model.figures(FigureQuery(UnitCode(unit), FormId(FORM), day_, day_))
+        return [row.measures[0] for row in found.rows]
+
+    def gateway_back(self, restarts: int) -> None:
+        """Wait until the gateway was started again and works."""
+        eventually(lambda: running_stack(self.settings.data).process("gateway").restarts > restarts, 20)
+        eventually(lambda: running_stack(self.settings.data).process("gateway").state is ProcessState.READY, 30)
+
+    def restarts(self) -> int:
+        return running_stack(self.settings.data).process("gateway").restarts
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    data, armed = tmp_path_factory.mktemp("gateway"), tmp_path_factory.mktemp("armed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(armed))
+        with stack_at(data, port_base=BASE) as stack:
+            settings = stack.settings()
+            registers, tokens = accounts(settings)
+            catalogue = registers.newest_catalogue()
+            assert catalogue is not None
+            with httpx.Client(base_url=stack.gateway, timeout=30) as client:
+                yield Site(stack, settings, catalogue, tokens, armed, client)
+
+
+def accounts(settings: Settings) -> tuple[Registers, Mapping[str, str]]:
+    operator = operator_key(settings.data)
+    acts = ActReader(settings, Registers(operator.public, 0))
+    with closing(acts), closing(Accounts(settings.data / "principals.sqlite")) as held:
+        catalogue = acts.refresh().newest_catalogue()
+        assert catalogue is not None
+        wanted, problems = read_principals(ACCOUNTS, catalogue)
+        assert problems == []
+        changing = Principals(settings, operator, acts, held, AuditLog(settings.data / "audit.log"))
+        tokens = changing.apply(changing.plan(wanted))
+        assert changing.apply(changing.plan(wanted)) == {}
+        return acts.refresh(), {str(name): token for name, token in tokens.items()}
+
+
+def test_report_is_acknowledged_when_the_broker_has_it_and_then_counted_up_to_the_nation(site: Site) -> None:
+    day = new_day()
+    answer = site.post(report(period=day), traceparent=TRACE, X_Request_Id="r-1", If_None_Match="*")
+    assert answer.status_code == 202, answer.text
+    said = answer.json()
+    assert (said["revision"], answer.headers["etag"], answer.headers["x-request-id"]) == (1, '"1"', "r-1")
+    partition, _, offset = said["id"].partition("-")
+    (record,) = [one for one in site.records() if one.source == Source(int(partition), type(one.offset)(int(offset)))]
+    named = dict(record.headers)
+    assert (named["traceparent"], named["request-id"]) == (TRACE.encode(), b"r-1")
+    value = record.value or b""
+    form = site.catalogue.form(fingerprint_in(value))
+    assert form is not None
+    assert decode_report(form, value).header.principal == CLERK
+    site.drained()
+    receipt = eventually(lambda: (r := site.get(said["receipt"]))["outcome"] == "accepted" and r)
+    assert isinstance(receipt, dict)
+    assert [(link["unit"], link["counted"]) for link in receipt["counted"]] == [
+        ("106", True), ("12", True), ("VN", True),
+    ]  # fmt: skip
+    assert site.persons(day) == [16]
+    assert site.get("/v1/receipts?unit=03390&since=2021-01-01T00:00:00Z")["receipts"][-1]["id"] == said["id"]
+
+
+def test_commune_sees_what_it_owes_and_not_what_others_do(site: Site) -> None:
+    asked = "/v1/obligations?unit=03390&from=2021-12-13&to=2021-12-14"
+    owed = {one["regime"]: one for one in site.get(asked)["obligations"]}
+    assert owed["testing-daily"]["status"] in ("missing", "late")
+    assert {one["unit"] for one in owed.values()} == {"03390"}
+    district = site.get("/v1/obligations?unit=106&from=2021-12-13&to=2021-12-14", SUPERIOR)["obligations"]
+    assert {"03390", "03394"} <= {one["unit"] for one in district}
+
+
+def test_repeated_request_is_one_report_and_other_content_under_its_key_is_refused(site: Site) -> None:
+    day = new_day()
+    before = len(site.records())
+    first = site.post(report(period=day), key="once")
+    again = site.post(report(period=day), key="once")
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json() == again.json()
+    assert len(site.records()) == before + 1
+    assert site.post(report(17, period=day), key="once").status_code == 422
+    assert site.post(report(period=day, unit="03394"), OTHER, key="once").status_code == 202
+
+
+def test_correction_of_what_somebody_else_corrected_meanwhile_is_refused(site: Site) -> None:
+    day = new_day()
+    series = f"/v1/series?unit=03390&form={FORM}&period={day}"
+    assert site.post(report(period=day), If_None_Match="*").status_code == 202
+    assert site.post(report(20, period=day), If_Match='"1"').headers["etag"] == '"2"'
+    clash = site.post(report(21, period=day), If_Match='"1"')
+    assert (clash.status_code, clash.json()["highest_revision"]) == (412, 2)
+    assert site.get(series)["highest_revision"] == 2
+    site.drained()
+    assert eventually(lambda: site.get(series)["accepted"])["revision"] == 2
+    assert site.persons(day) == [20]
+
+
+def test_batch_has_a_result_each_and_a_thousand_are_taken_at_once(site: Site) -> None:
+    days = [f"2021-{month:02}-{day:02}" for month in range(1, 12) for day in range(1, 29)]
+    good = [report(n, period=days[n % len(days)]) for n in range(1, 999)]
+    bad = [report(unit="03394"), report(period="2021-13-01")]
+    answer = site.post({"reports": [*good[:500], *bad, *good[500:]]})
+    assert answer.status_code == 207
+    found = answer.json()
+    assert (found["acknowledged"], found["refused"]) == (998, 2)
+    assert [result["status"] for result in found["results"][499:503]] == [202, 403, 422, 202]
+    assert [result["report"]["revision"] for result in found["results"][-1:]] == [(998 - 1) // len(days) + 1]
+
+
+def test_superior_enters_for_a_commune_and_the_communes_own_report_stands_before_it(site: Site) -> None:
+    day = new_day()
+    assert site.post(report(5, period=day, entered_by="106"), SUPERIOR).status_code == 202
+    site.drained()
+    assert site.persons(day) == [5]
+    assert site.post(report(7, period=day)).status_code == 202
+    site.drained()
+    assert site.persons(day) == [7]
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param("gateway.after_write", marks=pytest.mark.long),
+        pytest.param("publisher.after_ack", marks=pytest.mark.long),
+        "gateway.before_answer",
+    ],
+)
+def test_gateway_killed_at_any_stage_loses_nothing_and_counts_nothing_twice(site: Site, point: str) -> None:
+    day, restarts = new_day(), site.restarts()
+    (site.failpoints / point).write_text("1")
+    with pytest.raises(httpx.HTTPError):
+        site.post(report(30, period=day), key=f"killed {point}")
+    site.gateway_back(restarts)
+    answer = site.post(report(30, period=day), key=f"killed {point}")
+    assert (answer.status_code, answer.json()["revision"]) == (202, 1)
+    site.drained()
+    assert site.persons(day) == [30]
+    with open_read_model(site.settings) as model:
+        outcomes = {r.outcome for r in model.receipts(UnitCode("03390")) if r.period == day}
+    assert Outcome.ACCEPTED in outcomes
+    assert outcomes <= {Outcome.ACCEPTED, Outcome.DUPLICATE}
+
+
+@pytest.mark.long
+def test_broker_that_stands_still_is_told_with_503_and_what_was_kept_goes_out_by_itself(site: Site) -> None:
+    day = new_day()
+    pid = site.stack.process("broker").pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        refused = site.post(report(40, period=day), key="away")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert refused.json()["kept"] is True
+        assert site.post(report(41, period=day)).status_code == 503
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    answer = eventually(lambda: (a := site.post(report(40, period=day), key="away")).status_code == 202 and a, 60, 0.5)
+    assert answer
+    assert answer.json()["revision"] == 1
+    site.drained()
+    assert site.persons(day) == [40]
+
+
+def node_record(site: Site, send: Send) -> Any:
+    """A report as a node with a key of its own signs it, registered on this cluster."""
+    operator = operator_key(site.settings.data)
+    acts = ActReader(site.settings, Registers(operator.public, 0))
+    with closing(acts), closing(NodeKeys(site.settings.data / "node" / "keys.sqlite")) as keys:
+        key = registered_keys(site.settings, acts, operator, keys, [send.sender])[send.sender]
+    made = send.report(Revision(1), 1)
+    return sign(key, key=send.unit.encode(), value=encode_report(send.form, made), event_type=REPORT_TYPE,
+                event_id=made.event_id, time=iso_time(send.issued_at))  # fmt: skip
+
+
+def test_report_that_a_node_signed_goes_on_byte_for_byte(site: Site) -> None:
+    day = new_day()
+    form = site.catalogue.form_in_force(FormId(FORM), parse_period(day).last_day)
+    assert form is not None
+    send = Send(form, UnitCode("03394"), PeriodText(day), Kind.REPORT, Millis(1_641_000_000_000), (ROW,))
+    record = node_record(site, send)
+    named = {name: value for name, value in record.headers if name != "sig"}
+    headers = {name.replace("ce_", "ce-"): value.decode() for name, value in named.items()}
+    headers["sig"] = base64.b64encode(dict(record.headers)["sig"]).decode()
+    headers["Authorization"] = f"Bearer {site.tokens[OTHER]}"
+
+    def posted() -> httpx.Response:
+        return site.client.post("/v1/reports", content=record.value, headers=headers)
+
+    # The gateway learns of the node's key a moment after it is in force.
+    answer = eventually(lambda: (a := posted()).status_code == 202 and a)
+    assert answer
+    assert answer.json()["id"] == posted().json()["id"]
+    (kept,) = [one for one in site.records("03394") if one.value == record.value]
+    assert kept.headers[: len(record.headers)] == record.headers
+    site.drained()
+    assert site.persons(day) == [16]
+
+
+def test_stream_refuses_what_the_gateways_key_attests_for_an_account_that_may_not(site: Site) -> None:
+    """Somebody who took the gateway's key, and writes to Kafka beside the gateway."""
+    day = new_day()
+    form = site.catalogue.form_in_force(FormId(FORM), parse_period(day).last_day)
+    assert form is not None
+    send = Send(form, UnitCode("03430"), PeriodText(day), Kind.REPORT, Millis(1_641_000_000_000), (ROW,),
+                principal=CLERK)  # fmt: skip
+    with closing(GatewayStore(site.settings.data / "gateway.sqlite")) as store:
+        batch = Batch(store.database, {UnitCode("03430"): store.signing_key()})
+        assert batch.put(send).problem is None
+        made = send.report(Revision(1), 10**6)
+        record = sign(store.signing_key(), key=b"03430", value=encode_report(form, made), event_type=REPORT_TYPE,
+                      event_id=made.event_id, time=iso_time(send.issued_at))  # fmt: skip
+    producer = KafkaProducer(bootstrap_servers=site.settings.bootstrap, acks="all")
+    producer.send(site.settings.topic(REPORTS), record.value, record.key, list(record.headers)).get(20)
+    producer.close(timeout=5)
+    site.drained()
+    with open_read_model(site.settings) as model:
+        (rejected,) = model.rejections(UnitCode("03430"))
+    assert (rejected.reason, rejected.field) == ("not_authorised", "principal")
+
+
+@contextmanager
+def key_changes(site: Site) -> Iterator[KeyChanges]:
+    operator = operator_key(site.settings.data)
+    with closing(ActReader(site.settings, Registers(operator.public, 0))) as acts:
+        yield KeyChanges(site.settings, operator, acts, AuditLog(site.settings.data / "audit.log"))
+
+
+def test_what_a_key_signed_and_never_arrived_is_found(site: Site) -> None:
+    """The record of the test before bears the number 1,000,000; what lies below it is missing."""
+    operator = operator_key(site.settings.data)
+    registers = Registers(operator.public, 0)
+    sequences = Sequences(site.settings.data / "sequences.sqlite")
+    with closing(ActReader(site.settings, registers)) as acts, closing(sequences):
+        sequences.follow(site.settings, site.catalogue, acts.refresh())
+        assert sequences.follow(site.settings, site.catalogue, registers) == 0
+        found = sequences.of("kid-gateway-1")
+    assert found.highest == 10**6
+    assert [last for _, last in found.gaps] == [10**6 - 1]
+    assert found.forks == []
+
+
+def test_key_of_the_gateway_is_rotated_without_a_gap_and_the_old_one_signs_no_more(site: Site) -> None:
+    day = new_day()
+    assert site.post(report(50, period=day)).status_code == 202
+    with key_changes(site) as changing:
+        assert changing.rotate(KeyId("kid-gateway-1"), site.catalogue, "yearly") == "kid-gateway-2"
+        assert site.post(report(51, period=day)).status_code == 202
+        shown = {str(key.entry.kid): (key.entry.revoked, key.here) for key in changing.listed()}
+        assert (shown["kid-gateway-1"], shown["kid-gateway-2"]) == ((True, True), (False, True))
+        with pytest.raises(KeysError, match="was revoked before"):
+            changing.revoke(KeyId("kid-gateway-1"), "again")
+    site.drained()
+    assert site.persons(day) == [51]
+    kids = [dict(one.headers)["kid"] for one in site.records() if day.encode() in dict(one.headers)["ce_id"]]
+    assert kids == [b"kid-gateway-1", b"kid-gateway-2"]
+
+
+def test_account_of_somebody_who_left_comes_in_no_more(site: Site) -> None:
+    assert site.client.get("/v1/forms", headers=site.headers(SUPERIOR)).status_code == 200
+    operator = operator_key(site.settings.data)
+    acts = ActReader(site.settings, Registers(operator.public, 0))
+    with closing(acts), closing(Accounts(site.settings.data / "principals.sqlite")) as held:
+        changing = Principals(site.settings, operator, acts, held, AuditLog(site.settings.data / "audit.log"))
+        assert changing.revoke(PrincipalName(SUPERIOR)) == 1
+    assert site.client.get("/v1/forms", headers=site.headers(SUPERIOR)).status_code == 401
+
+
+def test_figures_are_the_fold_of_what_was_sent_and_no_secret_is_in_any_file_but_its_own(site: Site) -> None:
+    site.drained()
+    assert verify(site.settings).differing == 0
+    audit = site.settings.data / "audit.log"
+    assert broken_at(audit) is None
+    assert {"login", "submission", "refusal", "account_bound", "token_made"} <= {line["event"] for line in read(audit)}
+    secrets = [token.rpartition("_")[2].encode() for token in site.tokens.values()]
+    with closing(GatewayStore(site.settings.data / "gateway.sqlite")) as store:
+        seeds = [seed.hex().encode() for (seed,) in store.database.execute("SELECT seed FROM gateway_keys")]
+    files = [path for path in site.settings.data.rglob("*") if path.is_file() and "kafka" not in path.parts]
+    assert any(path.name == "gateway.log" for path in files)
+    told = [path.name for path in files for secret in (*secrets, *seeds) if secret in path.read_bytes()]
+    assert told == []
