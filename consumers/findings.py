@@ -170,7 +170,9 @@ def _jumps(numbers: Numbers, check: CrossCheck, unit: UnitCode, days: Span) -> I
             continue
         series: dict[str, Number] = {}
         for span in _periods(numbers, term.form, term.line, code, back, RowKind.TOTAL):
-            series[str(span.last)] = numbers.value(term, code, span)
+            value = numbers.value(term, code, span)
+            if value != 0 or not check.skip_zero:
+                series[str(span.last)] = value
         for day, value in series.items():
             at = date.fromisoformat(day)
             before = [

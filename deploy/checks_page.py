@@ -51,7 +51,8 @@ def _check(check: CrossCheck) -> Iterator[str]:
     if check.kind in (CheckKind.JUMP, CheckKind.OUTLIER):
         back = f", of the {check.days} days before" if check.kind is CheckKind.JUMP else ", of its siblings"
         least = f"{check.threshold:g} spreads and {check.least} away"
-        yield f"- Stands out: more than {least}; {check.fewest} values at least{back}"
+        zero = "; days with nothing left out" if check.skip_zero else ""
+        yield f"- Stands out: more than {least}; {check.fewest} values at least{back}{zero}"
     elif check.least:
         yield f"- Looked at from {check.least} on"
     if check.rates:

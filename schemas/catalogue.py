@@ -22,7 +22,6 @@ from schemas.form import Fingerprint, Form, FormError, FormId
 from schemas.form_files import read_forms, require_codes
 from schemas.indicator import read_indicators
 from schemas.population import read_populations
-from schemas.regime_file import RegimeError
 from schemas.regime_reader import LADDERS, read_regimes
 from schemas.reporters import TREE_COLUMNS, read_units, split_tree
 from schemas.table import TableError, table_rows
@@ -73,7 +72,7 @@ class Catalogue:
             self.indicators = read_indicators(self.files, known, self.populations)
             self.calendar = WorkCalendar(read_days_off(self.files))
             self.regimes = read_regimes(self.files, self._forms.values(), self.units, self.zone)
-        except (FormError, RegimeError) as error:
+        except FormError as error:
             raise CatalogueError(str(error)) from error
         except TableError as error:
             raise CatalogueError(str(error), error.about, error.reason) from error

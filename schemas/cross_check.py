@@ -67,7 +67,7 @@ class CrossCheck:
     `value` and `expected` are arithmetic over names of terms (and `rate`, the number of `rates` for the row's code of
     `rates_by`); `by` are dimensions, each combination of which is compared by itself. `least`: what is smaller is not
     looked at. `days`, `fewest`, `threshold`: how far back, how many values at least, and how many robust standard
-    deviations from their median make a value stand out.
+    deviations from their median make a value stand out; `skip_zero`: days with nothing are no days.
     """
 
     id: str
@@ -91,6 +91,7 @@ class CrossCheck:
     days: int = 28
     fewest: int = 7
     threshold: float = 3.5
+    skip_zero: bool = False
 
 
 class _CheckPart(Part):
@@ -115,6 +116,7 @@ class _CheckPart(Part):
     days: Annotated[int, Field(ge=2, le=366, strict=True)] = 28
     fewest: Annotated[int, Field(ge=3, le=366, strict=True)] = 7
     threshold: Annotated[float, Field(gt=0)] = 3.5
+    skip_zero: bool = False
 
 
 class _ChecksFile(Part):
@@ -185,7 +187,7 @@ class _Reading:
             part.id, part.kind, part.label_vi, part.label_en, part.message_vi, part.message_en, part.source,
             tuple(FormId(name) for name in part.forms), terms, value, part.compare, expected, tuple(part.by), part.at,
             part.every, part.rates_by, self._rates.get(part.rates, {}), part.least, part.days, part.fewest,
-            part.threshold,
+            part.threshold, part.skip_zero,
         )  # fmt: skip
 
     def _over_terms(self, key: str, text: str, constants: frozenset[str]) -> Arithmetic:

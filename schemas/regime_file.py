@@ -7,36 +7,21 @@ whole makes sense is judged in `schemas/regime_reader.py`.
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import Field, StringConstraints
 
 from schemas.period import PeriodType
 from schemas.regime import WEEKDAYS, DayOff, IssuerLevel, RegimeKind
-from schemas.toml_lines import KeyPath, line_of, lines_of_keys
+from schemas.toml_file import Name, Part, Text
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 CutOff = Annotated[str, StringConstraints(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$")]
 Count = Annotated[int, Field(ge=1, le=366, strict=True)]
-_AT_LINE = re.compile(r" \(at line (\d+), column \d+\)| \(at end of document\)")
-_Model = TypeVar("_Model")
 
 
-class RegimeError(ValueError):
-    """A regime that can't be used; one line that names file and line."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class BasisPart(_Part):
+class BasisPart(Part):
     """`[basis]`."""
 
     document: Text
@@ -47,17 +32,17 @@ class BasisPart(_Part):
     confirmed: bool = False
 
 
-class ReportersPart(_Part):
+class ReportersPart(Part):
     """`[reporters]`."""
 
     lowest: bool = False
-    levels: list[Name] = []
-    kinds: list[Name] = []
-    units: list[Text] = []
-    below: list[Text] = []
+    levels: list[Name] = Field(default_factory=list)
+    kinds: list[Name] = Field(default_factory=list)
+    units: list[Text] = Field(default_factory=list)
+    below: list[Text] = Field(default_factory=list)
 
 
-class DeadlinePart(_Part):
+class DeadlinePart(Part):
     """`[[deadline]]`."""
 
     level: str = ""
@@ -68,15 +53,15 @@ class DeadlinePart(_Part):
     day_off: DayOff | None = None
 
 
-class OccasionPart(_Part):
+class OccasionPart(Part):
     """`[[occasion]]`."""
 
     period: Text
     event: datetime | None = None
-    units: list[Text] = []
+    units: list[Text] = Field(default_factory=list)
 
 
-class LadderFile(_Part):
+class LadderFile(Part):
     """One table of `ladders.toml`."""
 
     label_vi: Text
@@ -84,7 +69,7 @@ class LadderFile(_Part):
     deadline: Annotated[list[DeadlinePart], Field(min_length=1)]
 
 
-class RegimeFile(_Part):
+class RegimeFile(Part):
     """`regimes/*.toml`."""
 
     id: Name
@@ -102,44 +87,8 @@ class RegimeFile(_Part):
     form: Name
     line: Name = "ubnd"
     frequency: PeriodType | None = None
-    on: list[Annotated[str, StringConstraints(pattern=f"^({'|'.join(WEEKDAYS)})$")]] = []
+    on: list[Annotated[str, StringConstraints(pattern=f"^({'|'.join(WEEKDAYS)})$")]] = Field(default_factory=list)
     cut_off: CutOff | None = None
-    deadline: list[DeadlinePart] = []
+    deadline: list[DeadlinePart] = Field(default_factory=list)
     ladder: str = ""
-    occasion: list[OccasionPart] = []
-
-
-class TomlFile:
-    """A TOML text of the catalogue with the lines of its keys."""
-
-    def __init__(self, name: str, content: bytes) -> None:
-        self.name = name
-        try:
-            self._text = content.decode()
-            self._values = tomllib.loads(self._text)
-        except UnicodeDecodeError as error:
-            raise RegimeError(f"{name}: not UTF-8 ({error.reason} at byte {error.start})") from error
-        except tomllib.TOMLDecodeError as error:
-            found = _AT_LINE.search(str(error))
-            line = found[1] if found and found[1] else str(self._text.count("\n") + 1)
-            raise RegimeError(f"{name} line {line}: not TOML: {_AT_LINE.sub('', str(error))}") from error
-        self._lines: Mapping[KeyPath, int] = lines_of_keys(self._text)
-
-    def error(self, message: str, *path: str | int) -> RegimeError:
-        """An error at the line of a key."""
-        return RegimeError(f"{self.name} line {line_of(self._lines, path)}: {message}")
-
-    def read(self, of: type[_Model]) -> _Model:
-        """The file as the model says. Raises RegimeError for the first thing that does not fit."""
-        try:
-            return TypeAdapter(of).validate_python(self._values)
-        except ValidationError as error:
-            # A key that is misspelt is missing too; the misspelling says more.
-            first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-            path = [part for part in first["loc"] if isinstance(part, str | int)]
-            named = ".".join(str(part) for part in path)
-            if first["type"] == "extra_forbidden":
-                raise self.error(f"unknown key {named}", *path) from error
-            if first["type"] == "missing":
-                raise self.error(f"{named} is missing", *path) from error
-            raise self.error(f"{named}: {first['msg']}, not {first['input']!r}", *path) from error
+    occasion: list[OccasionPart] = Field(default_factory=list)

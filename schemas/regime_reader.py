@@ -23,7 +23,8 @@ from schemas.regime import (
     RegimeKind,
     Reporters,
 )
-from schemas.regime_file import DeadlinePart, LadderFile, RegimeFile, TomlFile
+from schemas.regime_file import DeadlinePart, LadderFile, RegimeFile
+from schemas.toml_file import TomlFile
 from schemas.unit import OPEN, LineName, UnitCode, UnitKind, Units
 from schemas.window import MIDNIGHT, Window
 
@@ -36,7 +37,7 @@ _WITHOUT_ROOM = (PeriodType.DAY,)
 
 
 def read_regimes(files: Mapping[str, bytes], forms: Iterable[Form], units: Units, zone: tzinfo) -> tuple[Regime, ...]:
-    """All regimes, by id and validity. Raises RegimeError."""
+    """All regimes, by id and validity. Raises TomlError."""
     by_id: dict[str, list[Form]] = {}
     for form in forms:
         by_id.setdefault(form.id, []).append(form)
@@ -56,7 +57,7 @@ def read_regimes(files: Mapping[str, bytes], forms: Iterable[Form], units: Units
 
 
 def read_ladders(files: Mapping[str, bytes]) -> Mapping[str, LadderFile]:
-    """The presets of windows and deadlines, by name. Raises RegimeError."""
+    """The presets of windows and deadlines, by name. Raises TomlError."""
     if LADDERS not in files:
         return {}
     file = TomlFile(LADDERS, files[LADDERS])
@@ -273,7 +274,7 @@ def _of(part: DeadlinePart, frequency: PeriodType | None) -> Deadline:
 def _deadline(
     file: TomlFile, part: DeadlinePart, cut_off: str, frequency: PeriodType | None, path: tuple[str | int, ...]
 ) -> Deadline:
-    """One deadline, checked against the cut-off. Raises RegimeError."""
+    """One deadline, checked against the cut-off. Raises TomlError."""
     if part.hours_after_event is not None:
         if part.time is not None or part.days_after is not None or part.working_days is not None:
             raise file.error("hours_after_event stands alone", *path)

@@ -309,6 +309,14 @@ def test_jump_is_found_against_the_units_own_days_before(tmp_path: Path, files: 
     assert ask(tmp_path, "VN", date(2021, 12, 12), date(2021, 12, 12)) == []
 
 
+def test_days_with_nothing_are_no_days_where_a_check_skips_them(tmp_path: Path, files: dict[str, bytes]) -> None:
+    """Communes vaccinate in rounds: a day like those of the round before is no jump from the zeros between."""
+    made = small(tmp_path, files, JUMP.replace("KIND", "jump").replace("days = 10", "days = 10\nskip_zero = true"))
+    series = [80, 90, 100, 0, 0, 0, 0, 0, 95, 0]
+    made.send([vaccinated(date(2021, 12, 1 + day), "a1", used, day + 1) for day, used in enumerate(series)])
+    assert ask(tmp_path, "VN", date(2021, 12, 9), date(2021, 12, 10)) == []
+
+
 def test_outlier_is_found_against_its_siblings(tmp_path: Path, files: dict[str, bytes]) -> None:
     more = "".join(f"b{n},Xã b{n},commune,01,2021-01-01,\n" for n in range(4))
     made = small(tmp_path, files, JUMP.replace("KIND", "outlier"))
