@@ -91,8 +91,9 @@ def _segment(given: argparse.Namespace, seed: int, folder: Path) -> Result:
     except BaseException as error:
         result = segment.result
         result.verdict = BROKEN
-        trace = traceback.format_exception(error)
-        result.anomalies.setdefault("campaign", []).append("".join(trace)[-2000:])
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        result.anomalies.setdefault("campaign", []).append(said[:500])
+        traceback.print_exc()
         raise
     finally:
         segment.result.append(given.results)

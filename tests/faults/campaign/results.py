@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from deploy.kafka_jars import VERSION as KAFKA
 from deploy.parts import CHECKOUT
 
 FILE = Path(__file__).resolve().parents[1] / "results.jsonl"
+
+_FOLDERS = re.compile(r"(?<![\w.~-])/(?:[\w.@+-]+/)+")
 
 PROVED, DISPROVED, BROKEN = "proved", "disproved", "broken"
 """The verdict: nothing wrong was found; something was; the campaign itself failed."""
@@ -74,9 +77,9 @@ class Result:
     only: str = ""
 
     def append(self, path: Path) -> None:
-        """Write the line."""
+        """Write the line, without the folders of this machine."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")) + "\n"
+        line = _FOLDERS.sub("…/", json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))) + "\n"
         with path.open("ab") as file:
             file.write(line.encode())
             file.flush()

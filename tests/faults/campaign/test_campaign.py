@@ -205,6 +205,15 @@ def test_results_are_appended_and_read_back(tmp_path: Path) -> None:
     assert [*read_results(path)] == [RESULT, replace(RESULT, verdict=BROKEN)]
 
 
+def test_folders_of_a_machine_are_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    replace(
+        RESULT, anomalies={"campaign": [f"OSError: {tmp_path}/data/stack.json: no space, testing-daily/c1/1"]}
+    ).append(path)
+    (found,) = read_results(path)
+    assert found.anomalies == {"campaign": ["OSError: …/stack.json: no space, testing-daily/c1/1"]}
+
+
 def test_line_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     RESULT.append(path)
