@@ -24,10 +24,10 @@ from schemas.topics import FIGURES, INGEST_GROUP, REPORTS, ROLLUP_GROUP
 
 logger = logging.getLogger("chungsuc.read_model")
 
-LEVELS = 8
-"""More than any tree has: from one commit of rollup to the next, totals come at least one level further up."""
+LEVELS = 5
+"""As many links as any tree has: from one commit of rollup to the next, totals come at least one link further up."""
 
-_ASK_EVERY_S = 0.3
+_ASK_EVERY_S = 0.1
 _NAME = "filling"
 
 Offsets = Mapping[TopicPartition, int]
