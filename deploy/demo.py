@@ -1,7 +1,8 @@
 """`make demo`: one synthetic week of Tam Đường from first report to province total, on a real broker.
 
 Every number is invented; the units are real. What is printed is compared with `demo/tam-duong/expected.csv`, figures as
-they were known at that moment of the week, so the demo fails when one figure is not exactly right.
+they were known at that moment of the week, and `obligations.csv`, who was in time and who not, so the demo fails when
+one of them is not exactly right.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from consumers.dashboard.source import NOTICE_FILE
+from consumers.obligations import obligation_lines, obligations, summary_lines
 from deploy.cli.main import told
-from deploy.cli.output import print_table
+from deploy.cli.output import print_lines, print_table
+from deploy.decisions import decide
 from deploy.drain import drain
 from deploy.reading import millis, open_read_model, stored_offsets
 from deploy.reporters import HEADS, apply, current_catalogue, intake
@@ -26,15 +29,22 @@ from deploy.sending import Sender
 from deploy.stack import Stack
 from deploy.throwaway import end_on_sigterm, stack_at
 from producers.simulator import reporting_units
+from schemas.act import Decided, ObligationDecided
+from schemas.catalogue import ZONE
 from schemas.exit import Exit
 from schemas.form import FormId
 from schemas.head import Heads
+from schemas.obligations import Moment, Status
+from schemas.period import PeriodText
 from schemas.read_model import Axis, FigureQuery, Figures, ReadModel
 from schemas.unit import UnitCode
 
 STORY = Path(__file__).parent / "demo" / "tam-duong"
 DATA = Path(".chungsuc-demo")
 FORMS = ("vaccination-daily", "testing-daily", "support-payout")
+"""Simulated for the province's other districts too."""
+TOLD = (*FORMS, "green-zone", "monthly-report", "review-report")
+"""Told by the story, a file each."""
 MORE_FORMS = {
     "cases-daily": ("cases",),
     "vaccine-stock": ("received", "used", "closing"),
@@ -49,6 +59,13 @@ DAYS = tuple(MONDAY + timedelta(days=n) for n in range(7))
 SEED = 2021
 DRAIN_WITHIN_S = 60.0
 SERIES = "series"
+MONDAY_AFTER = datetime(2021, 12, 20, 8, tzinfo=ZONE)
+MORE_TIME = ObligationDecided(
+    regime="green-zone", unit=UnitCode("03390"), period=PeriodText("T:2021-12-14:vung-xanh"), decided=Decided.EXTENDED,
+    until=millis(datetime(2021, 12, 24, 17, tzinfo=ZONE)), by=DISTRICT, reason="chờ kết quả xét nghiệm",
+)  # fmt: skip
+"""On Wednesday the district gives the town more time for its green zone."""
+DECIDED_AT = datetime(2021, 12, 15, 17, tzinfo=ZONE)
 NOTICE = "Số liệu mô phỏng (synthetic): đơn vị có thật, con số được dựng cho bản trình diễn."
 
 
@@ -114,7 +131,8 @@ def send_week(stack: Stack) -> None:
     sender = Sender(stack)
     catalogue = current_catalogue(Path(stack.data))
     print(f"  {apply(Path(stack.data), catalogue, intake(catalogue, Heads(), [STORY / HEADS]))}")
-    for form in FORMS:
+    decide(stack, MORE_TIME, millis(DECIDED_AT))
+    for form in TOLD:
         summary = sender.replay(STORY / f"{form}.csv", form)
         print(f"  Tam Đường, {form}: {summary.sends} sends, {summary.acked} acknowledged")
     summary = sender.simulate(PROVINCE, DAYS, SEED, exclude=[DISTRICT], forms=FORMS)
@@ -196,6 +214,24 @@ def show_expected(model: ReadModel) -> int:
     return differing
 
 
+def show_obligations(model: ReadModel) -> int:
+    """Who owed what in the week, as known on the Monday after, beside obligations.csv. Returns how many differ."""
+    known = Moment(millis(MONDAY_AFTER), Axis.ISSUED)
+    found = obligations(model, DISTRICT, MONDAY, SUNDAY, known)
+    lines = summary_lines(found)
+    made = {str(row[0]): [str(cell) for cell in row] for row in lines.rows}
+    with (STORY / "obligations.csv").open(encoding="utf-8", newline="") as file:
+        columns, *expected = csv.reader(file)
+    rows, differing = [], 0
+    for row in expected:
+        equal = made.get(row[0], [])[: len(row)] == row
+        differing += not equal
+        rows.append((*made.get(row[0], [row[0], "missing"]), "equal" if equal else f"NOT EQUAL: {row[1:]}"))
+    print_table((*lines.columns, ""), rows, title=f"Obligations of the week, known on {MONDAY_AFTER:%d/%m %H:%M}")
+    print_lines(obligation_lines(one for one in found if one.status is not Status.IN_TIME))
+    return differing + (len(made) != len(expected)) + (list(lines.columns[: len(columns)]) != columns)
+
+
 def run(data: Path, *, port_base: int | None, wait: bool) -> int:
     """The whole demo. Returns the exit code."""
     started = time.monotonic()
@@ -209,7 +245,7 @@ def run(data: Path, *, port_base: int | None, wait: bool) -> int:
         with open_read_model(settings) as model:
             show_week(model)
             show_more(model)
-            differing = show_expected(model)
+            differing = show_expected(model) + show_obligations(model)
         print(f"took {time.monotonic() - started:.1f} s")
         if wait:
             address = f"{stack.page}/units/{DISTRICT}?form={FORMS[0]}&from={MONDAY}&to={SUNDAY}"
