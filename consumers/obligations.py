@@ -15,8 +15,11 @@ from schemas.period import PeriodText
 from schemas.read_model import Arrival, ReadModel, UnknownUnit
 from schemas.regime import Deadline, Regime, RegimeId
 from schemas.unit import OPEN, LineName, UnitCode
+from schemas.window import MIDNIGHT
 
 _SUMMED = (Status.IN_TIME, Status.LATE, Status.MISSING, Status.EXTENDED, Status.OPEN, Status.NOT_SUBJECT)
+_NAMED = 3
+"""More units than these are counted, not named, in a line."""
 Phone = Callable[[UnitCode, date], str]
 
 
@@ -84,12 +87,23 @@ def regime_lines(regimes: Iterable[Regime]) -> Lines:
         ("regime", "kind", "name", "form", "frequency", "cut_off", "deadline", "reporters", "issuer", "basis",
          "confirmed", "valid_from", "valid_to"),
         tuple(
-            (one.id, one.kind.value, one.name_vi, one.form, _frequency(one), f"{one.window.cut_off:%H:%M}",
+            (one.id, one.kind.value, one.name_vi, one.form, _frequency(one), _cut_off(one),
              "; ".join(map(deadline_text, one.deadlines)), _reporters(one), one.basis.issuer,
              " ".join(filter(None, (one.basis.document, one.basis.article))), "yes" if one.basis.confirmed else "no",
              one.valid_from.isoformat(), "" if one.valid_to == OPEN else one.valid_to.isoformat())
             for one in regimes),
     )  # fmt: skip
+
+
+def for_terminal(lines: Lines, left_out: Collection[str] = ()) -> Lines:
+    """The lines without columns that would only make them wider: those named, and those with no value in any row."""
+    told = [
+        not lines.rows or any(row[place] not in ("", None) for row in lines.rows) for place in range(len(lines.columns))
+    ]
+    kept = [place for place, name in enumerate(lines.columns) if told[place] and name not in left_out]
+    return Lines(
+        tuple(lines.columns[place] for place in kept), tuple(tuple(row[place] for place in kept) for row in lines.rows)
+    )
 
 
 def deadline_text(deadline: Deadline) -> str:
@@ -126,6 +140,10 @@ def _minutes(time: datetime) -> str:
     return time.isoformat(sep=" ", timespec="minutes")[:16]
 
 
+def _cut_off(regime: Regime) -> str:
+    return "24:00" if regime.window.cut_off == MIDNIGHT else f"{regime.window.cut_off:%H:%M}"
+
+
 def _frequency(regime: Regime) -> str:
     if regime.frequency is None:
         return f"{len(regime.occasions)} occasions" if len(regime.occasions) > 1 else "once"
@@ -136,7 +154,8 @@ def _frequency(regime: Regime) -> str:
 
 def _reporters(regime: Regime) -> str:
     who = regime.reporters
-    named = [*(["lowest places"] if who.lowest else []), *sorted(who.levels), *sorted(who.kinds), *sorted(who.units)]
+    units = sorted(who.units) if len(who.units) <= _NAMED else [f"{len(who.units)} units"]
+    named = [*(["lowest places"] if who.lowest else []), *sorted(who.levels), *sorted(who.kinds), *units]
     if not named:
         named = sorted({code for occasion in regime.occasions for code in occasion.units})
     return ", ".join(named) + (f" below {', '.join(who.below)}" if who.below else "")

@@ -18,7 +18,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from consumers.dashboard.source import NOTICE_FILE
-from consumers.obligations import obligation_lines, obligations, summary_lines
+from consumers.obligations import for_terminal, obligation_lines, obligations, summary_lines
 from deploy.cli.main import told
 from deploy.cli.output import print_lines, print_table
 from deploy.decisions import decide
@@ -228,7 +228,7 @@ def show_obligations(model: ReadModel) -> int:
         differing += not equal
         rows.append((*made.get(row[0], [row[0], "missing"]), "equal" if equal else f"NOT EQUAL: {row[1:]}"))
     print_table((*lines.columns, ""), rows, title=f"Obligations of the week, known on {MONDAY_AFTER:%d/%m %H:%M}")
-    print_lines(obligation_lines(one for one in found if one.status is not Status.IN_TIME))
+    print_lines(for_terminal(obligation_lines(one for one in found if one.status is not Status.IN_TIME)))
     return differing + (len(made) != len(expected)) + (list(lines.columns[: len(columns)]) != columns)
 
 

@@ -113,10 +113,10 @@ class Figures:
 class Coverage:
     """How many of the expected units a figure holds, and who is missing by name.
 
-    Until regimes exist `expected` are the units without children at and below `unit` on the period's last day.
-    `reported` (nil and entered included) may exceed it: units with children may report themselves too. A withdrawn
-    report is missing. Without `as_of` the counts are those of the published total, `missing` and `expected` of the
-    present reports.
+    `expected` are the units without children at and below `unit` on the period's last day; who owes a report, and by
+    when, is an obligation (`schemas/obligations.py`). `reported` (nil and entered included) may exceed it: units with
+    children may report themselves too. A withdrawn report is missing. Without `as_of` the counts are those of the
+    published total, `missing` and `expected` of the present reports.
     """
 
     unit: Unit

@@ -1,6 +1,6 @@
 """Coverage in words: how many reported, and who is missing by name. No number is shown without it (decision 21).
 
-Until regimes exist the units expected are those without children on a period's last day.
+The units expected are those without children on a period's last day; who owes what by when, obligations say.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from consumers.obligations import obligation_lines, obligations, regime_lines, summary_lines
+from consumers.export import Layout
+from consumers.obligations import for_terminal, obligation_lines, obligations, regime_lines, summary_lines
 from deploy.cli.options import Day, Moment, PeriodName, data_folder, data_option, examples, format_option
 from deploy.cli.output import print_lines, say
 from deploy.decisions import decide
@@ -23,15 +24,22 @@ from schemas.read_model import Axis
 from schemas.regime import RegimeId
 from schemas.unit import UnitCode
 
+_WIDE = ("name", "issuer", "basis", "confirmed")
+"""What a terminal has no room for."""
+
 
 @click.command("regimes", epilog=examples("regimes", "regimes --on 2021-12-13", "regimes --format json"))
 @click.option("--on", "day", type=Day(), metavar="DATE", help="Only those in force that day.")
 @format_option
 @data_option
 def regimes_command(day: date | None, layout: str, data: Path | None) -> None:
-    """List the regimes: what is asked of whom, how often, with which cut-off and by when, on which basis."""
+    """List the regimes: what is asked of whom, how often, with which cut-off and by when.
+
+    CSV and JSON have names and basis too.
+    """
     regimes = current_catalogue(data_folder(data)).regimes
-    print_lines(regime_lines(one for one in regimes if day is None or one.valid_from <= day <= one.valid_to), layout)
+    lines = regime_lines(one for one in regimes if day is None or one.valid_from <= day <= one.valid_to)
+    print_lines(for_terminal(lines, _WIDE) if layout == Layout.TABLE else lines, layout)
 
 
 @click.command(
@@ -90,9 +98,10 @@ def obligations_command(
         head = heads.head(code, on)
         return f"{head.name}, {head.phone}" if head else ""
 
+    lines = obligation_lines(found, phone)
     if not summary:
-        print_lines(obligation_lines(found, phone), layout)
-    if summary or layout == "table":
+        print_lines(for_terminal(lines) if layout == Layout.TABLE else lines, layout)
+    if summary or layout == Layout.TABLE:
         if not summary:
             click.echo()
         print_lines(summary_lines(found), layout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ def test_demo_shows_every_expected_figure_as_equal(tmp_path: Path) -> None:
     done = run("deploy.demo", "--no-wait", "--data", str(tmp_path), "--port-base", "27800", timeout_s=240)
     assert done.returncode == Exit.FINE, done.stdout + done.stderr
     assert "46 of 46 equal" in done.stdout
+    assert re.search(r"all +229 +214 +11 +3 +1 +0 +0 +equal", done.stdout)
     assert "Huyện Tam Đường" in done.stdout
     assert "synthetic" in done.stdout
 
