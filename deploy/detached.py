@@ -53,6 +53,8 @@ def up_detached(data: Path, arguments: Sequence[str], *, bound: bool = False) ->
             raise UpFailedError(last_line(log, start) or f"`up` ended with {code}; its log is {log}", code)
         stack = read_stack(data)
         if stack is not None and stack.supervisor_pid == process.pid and stack.settled:
+            # Left to run on purpose: whoever stops it waits for its lock. Popen would warn of a child nobody waits for.
+            process.returncode = 0
             return _healthy(stack)
         time.sleep(_LOOK_EVERY_S)
     raise TimedOutError(f"`up` (process {process.pid}) is not ready after {_START_WITHIN_S:.0f} s; its log is {log}")
