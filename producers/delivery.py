@@ -18,7 +18,7 @@ from producers.outbox import FILE as OUTBOX_FILE
 from producers.outbox import Outbox
 from producers.outbox_batch import Known
 from producers.publisher import Publisher
-from producers.rebuild import places_of, rebuild
+from producers.rebuild import Place, places_of, rebuild, recall
 from producers.registration import now_ms, registered_keys
 from producers.send import Send
 from producers.settlement import read_receipts
@@ -61,6 +61,7 @@ class Delivery:
         self.outbox = Outbox(settings.data / OUTBOX_FILE)
         registers = Registers(PublicKey(bytes.fromhex(settings.operator_key)), settings.act_delay_ms)
         self._acts = ActReader(settings, registers)
+        self._recalled: set[Place] = set()
 
     def close(self) -> None:
         """Close files and connections."""
@@ -87,6 +88,8 @@ class Delivery:
             self._settings, self._acts, self._operator, self._keys, (send.sender for send in sends)
         )
         places = places_of(sends, catalogue.units, self._settings.partitions)
+        recall(self.outbox, self._settings, places - self._recalled, catalogue, self._acts.registers)
+        self._recalled |= places
         rebuild(self.outbox, self._settings, places, catalogue, self._acts.registers)
         self.reconnect(now_ms())
         summary = Summary(sends=len(sends))

@@ -83,6 +83,32 @@ def rebuild(outbox: Outbox, settings: Settings, places: Iterable[Place], catalog
     return count
 
 
+def recall(outbox: Outbox, settings: Settings, places: Iterable[Place], catalogue: Catalogue, keys: KeyRing) -> int:
+    """Learn what these units sent after the newest send that the outbox remembers; how many of these were found.
+
+    Nothing, unless the file is older than its own past: put back from a backup, or without the end that a crash took.
+    Such an outbox would give a revision to a second content, and the newer one would lose the conflict.
+    """
+    known = dict(
+        outbox.database.execute(
+            """SELECT r."partition", coalesce(
+                 (SELECT max("offset") + 1 FROM sends s WHERE s."partition" = r."partition"), min(r.up_to))
+               FROM scanned r GROUP BY r."partition" """
+        ).fetchall()
+    )
+    within = set(places)
+    start = {partition: known[partition] for _, partition in within if partition in known}
+    if not start:
+        return 0
+    with TopicReader(settings.bootstrap, settings.topic(REPORTS), start, sorted(start)) as reader:
+        found = [*own_records(reader.to_end(), within, catalogue, keys)]
+    count = _keep(outbox, found)
+    if count:
+        with transaction(outbox.database, outbox.path):
+            outbox.database.execute("DELETE FROM receipts_read")
+    return count
+
+
 def own_records(records: Iterable[Record], places: set[Place], catalogue: Catalogue, keys: KeyRing) -> Iterator[Found]:
     """Those records that a unit signed with a key of its own, in one of its places."""
     for record in records:

@@ -217,6 +217,20 @@ def test_deleted_outbox_is_rebuilt_with_revisions_issue_times_and_sequence(setti
     assert newest.sequence == 4
 
 
+def test_outbox_older_than_its_own_past_gives_no_revision_twice(settings: Settings) -> None:
+    """Put back from a backup, or its write-ahead log lost in a crash (outbox.log-lost)."""
+    give(settings, table(1))
+    outbox = settings.data / "outbox.sqlite"
+    older = outbox.read_bytes()
+    give(settings, table(2, 1), table(3, 2))
+    outbox.write_bytes(older)
+    summary = give(settings, table(4, 3))
+    assert (summary.new, summary.problems) == (1, [])
+    assert said(settings) == [(1, 1, 1), (2, 2, 2), (3, 3, 3), (4, 4, 4)]
+    again = give(settings, table(2, 1), table(3, 2))
+    assert (again.new, again.known) == (0, 2)
+
+
 def test_rebuilt_outbox_takes_older_content_for_what_it_is(settings: Settings) -> None:
     give(settings, table(1), table(2, 1))
     for path in settings.data.glob("outbox.sqlite*"):
