@@ -74,6 +74,14 @@ class LogFile:
             self._database.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?)", batch)
             self._database.execute("COMMIT")
 
+    def replace(self, record: Record) -> None:
+        """Put another record in the place of one: how a test plants what a broker would never do."""
+        self._database.execute(
+            "DELETE FROM record WHERE topic = ? AND partition = ? AND offset = ?",
+            (record.topic, record.partition, record.offset),
+        )
+        self.write(record.topic, [record])
+
     def read(self, topic: str, partition: int | None = None) -> Iterator[Record]:
         """The records of a topic, or of one partition of it, in order."""
         where = "" if partition is None else "AND partition = ?"

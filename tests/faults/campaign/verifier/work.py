@@ -177,7 +177,9 @@ class Work:
 
     def note_outcomes(self, outcomes: Iterable[tuple[str, int, int]]) -> None:
         """What reports become: outcome, partition, offset."""
+        self.database.execute("BEGIN")
         self.database.executemany("UPDATE report SET outcome = ? WHERE partition = ? AND offset = ?", outcomes)
+        self.database.execute("COMMIT")
 
     def home(self, unit: str) -> int:
         """The partition of `figures` in which all contributions to a unit meet."""
