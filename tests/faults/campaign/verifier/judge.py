@@ -20,7 +20,7 @@ import fastavro
 
 from schemas.catalogue import ZONE, Announcement, Catalogue
 from schemas.control import read_control
-from schemas.form import CheckLevel, Fingerprint, Form, FormId
+from schemas.form import CheckLevel, Fingerprint, Form, FormId, Section
 from schemas.log import Record
 from schemas.period import Period, PeriodError, parse_period
 from schemas.register import KeyEntry, Registers
@@ -28,6 +28,7 @@ from schemas.report import KeyId
 from schemas.signature import PublicKey, signed_message, verifies
 from schemas.topics import partition_of
 from schemas.unit import LineName, UnitCode
+from tests.faults.campaign.verifier.codes import under_codes_of
 from tests.faults.campaign.verifier.tables import Table, table_of_rows
 
 _LARGEST_BYTES = 1024 * 1024
@@ -118,7 +119,7 @@ class Judge:
         return Judged(
             event, digest, frozenset(), form.id, head["line"], head["scope"], head["period"], head["unit"],
             head["entered_by"] or "", head["kind"], head["revision"], case.kid,
-            table_of_rows(case.form_in_force, content["rows"]),
+            table_of_rows(case.form_in_force, case.counted or []),
         )  # fmt: skip
 
 
@@ -158,6 +159,7 @@ class _Case:
         self._form = form
         self._head: dict[str, Any] = content["header"]
         self._rows: list[dict[str, Any]] = content["rows"]
+        self._texts: dict[str, str] = content["narrative"]
         self._registers = registers
         self._partitions = partitions
         self._said = dict(record.headers)
@@ -166,6 +168,8 @@ class _Case:
         self._period = _period(self._head["period"])
         day = self._period.last_day if self._period else None
         self.form_in_force = catalogue.form_in_force(FormId(form.id), day) if day else None
+        self.counted = under_codes_of(day, catalogue, form, self._rows) if day else []
+        """The rows under the codes of the day; None where one of them may not be used."""
         self.kid = (self._said.get("kid") or b"").decode("ascii", "replace")
 
     def reasons(self) -> Iterator[str]:
@@ -181,6 +185,7 @@ class _Case:
         event = f"{self._form.id}/{head['unit']}/{head['line']}/{head['period']}/{head['entered_by'] or '-'}"
         right = (
             len(said) == len(self._record.headers)
+            and not any("\\" in name for name in said)  # how a name shows that is not UTF-8
             and all(said.get(name) for name in _NEEDED)
             and said["ce_specversion"] == b"1.0"
             and said["ce_type"] == b"vn.chungsuc.report.v1"
@@ -293,17 +298,24 @@ class _Case:
             yield "too_many_rows"
         if len({tuple(row[d.name] for d in form.dimensions) for row in rows}) != len(rows):
             yield "duplicate_row"
-        last_day = self._period.last_day if self._period else date.min
-        if self._period and any(
-            not self._catalogue.code_in_force(dimension.code_list, row[dimension.name], last_day)
-            for row in rows
-            for dimension in form.dimensions
-        ):
+        if self.counted is None:
             yield "unknown_code"
         if not all(_in_range(form, row, self._head["scope"]) for row in rows):
             yield "value_range"
         if not _checks_hold(form, rows):
             yield "check_failed"
+        if form.sections:
+            yield from self._about_texts({section.name: section for section in form.sections})
+
+    def _about_texts(self, sections: Mapping[str, Section]) -> Iterator[str]:
+        if not self._texts.keys() <= sections.keys():
+            yield "unknown_code"
+        for name, section in sections.items():
+            text = self._texts.get(name, "")
+            if section.required and self._head["kind"] == "report" and not text.strip():
+                yield "value_missing"
+            if len(text) > section.max_letters:
+                yield "value_range"
 
 
 def _period(text: str) -> Period | None:

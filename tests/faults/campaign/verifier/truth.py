@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from schemas.form import Form
+from tests.faults.campaign.verifier.codes import under_codes_of
 from tests.faults.campaign.verifier.reading import COUNTED
 from tests.faults.campaign.verifier.tables import Said, Table, Total, table_of_rows, table_of_text
 from tests.faults.campaign.verifier.work import Page, Tree, Work
@@ -68,7 +69,8 @@ def entries_sent(work: Work, tree: Tree, page: Page) -> Iterator[Entry]:
         if not acked and log_at is None:
             continue
         place = min((at for at in (acked_at, log_at) if at is not None), default=0)
-        yield Entry(unit, bool(entered), revision, place, kind, table_of_rows(form, json.loads(rows)), digest)
+        counted = under_codes_of(page.last_day, tree.catalogue, form, json.loads(rows)) or []
+        yield Entry(unit, bool(entered), revision, place, kind, table_of_rows(form, counted), digest)
 
 
 def truth_of(entries: Iterable[Entry], tree: Tree, page: Page) -> Truth:
