@@ -21,13 +21,19 @@ def spread(starts: Int64s, counts: Int32s) -> Int64s:
     return np.repeat(starts.astype(np.int64) - before, counts) + np.arange(total)
 
 
+def stretches(ordered: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Where each stretch of equal neighbours begins."""
+    first = np.zeros(min(1, len(ordered)), np.intp)
+    return np.concatenate((first, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1))
+
+
 class Groups:
     """Equal keys together: sums, minima and maxima by key, each several times faster than `ufunc.at`."""
 
     def __init__(self, keys: npt.NDArray[Any]) -> None:
         self._order = np.argsort(keys)
         ordered = keys[self._order]
-        self._starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(keys) else self._order
+        self._starts = stretches(ordered)
         self.keys = ordered[self._starts]
         """The distinct keys, ascending."""
 

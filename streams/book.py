@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from schemas.figure import ABSENT, Slot, State
 from schemas.form import AcrossUnits, Form
-from streams.arrays import Bools, Groups, Int32s, Int64s, grown, put, taken
+from streams.arrays import Bools, Groups, Int32s, Int64s, grown, put, stretches, taken
 from streams.columns import sized, varint
 from streams.heap import Heap, Tables
 from streams.judgment import NOTHING, judged
@@ -96,7 +96,7 @@ class Book:
         numbers = np.arange(first, last, dtype=np.int32)
         page.known_children(slot_ids)
         page.child_of_slot[slot_ids] = numbers
-        page.children = np.r_[page.children, numbers]
+        page.children = np.concatenate((page.children, numbers))
         with_twin = np.flatnonzero(twin_slots >= 0)
         if len(with_twin):
             twins = page.known_children(twin_slots[with_twin])
@@ -118,7 +118,7 @@ class Book:
         new["base"] = self._new_blocks(page.room, len(receivers))
         self.receivers += receivers
         numbers = np.arange(first, last, dtype=np.int32)
-        page.accounts = np.r_[page.accounts, numbers]
+        page.accounts = np.concatenate((page.accounts, numbers))
         return numbers
 
     def _new_blocks(self, room: int, count: int) -> Int64s:
@@ -178,12 +178,12 @@ class Book:
         starts = (np.cumsum(counts) - counts).astype(np.int64)
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]
-        run_starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        run_starts = stretches(ordered)
         if len(run_starts) == count:
             self._fold_distinct(arrivals, starts, np.arange(count), outcomes, highest)
         else:
             # Several contributions to one slot: the k-th of each in round k, so each is judged by what stood then.
-            lengths = np.diff(np.r_[run_starts, count])
+            lengths = np.diff(run_starts, append=count)
             turn = np.empty(count, np.int64)
             turn[order] = np.arange(count) - np.repeat(run_starts, lengths)
             by_turn = np.argsort(turn, kind="stable")

@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streams.arrays import Int64s
+from streams.arrays import Int64s, stretches
 
 Bytes = npt.NDArray[np.uint8]
+Unsigned = npt.NDArray[np.uint64]
 _LONGEST_VARINT = 10
+_ALL_BITS = 2**64 - 1
+_ONE = np.uint64(1)
+_FEW = 16
 
 
 class CutOff(ValueError):
@@ -68,9 +72,9 @@ class Packed:
         if width:
             # Neighbours are mostly equal: only the first of a stretch becomes an object.
             whole = window(self.data, width)[self.starts]
-            heads = np.flatnonzero(np.r_[True, whole[1:] != whole[:-1]])
+            heads = stretches(whole)
             runs: list[bytes] = whole[heads].tolist()
-            lengths = np.diff(np.r_[heads, len(self)])
+            lengths = np.diff(heads, append=len(self))
         else:
             runs, lengths = self.tolist(), np.ones(len(self), np.int64)
         numbers = {run: number for number, run in enumerate(dict.fromkeys(runs))}
@@ -126,13 +130,24 @@ class Cursor:
 
     def skip(self, size: Int64s | int) -> None:
         """Move on by `size` bytes, which may differ by record."""
-        if np.any(size > self._ends - self.at) or np.any(np.less(size, 0)):
+        outside = (self._ends - self.at < size).any() or (size < 0 if isinstance(size, int) else (size < 0).any())
+        if outside:
             raise CutOff("a field does not end within its record")
         self.at = self.at + size
 
     def number(self) -> Int64s:
         """A zigzag varint of each record, of up to 64 bits."""
-        byte = self._read(self.at)
+        try:
+            number, at = self._each() if len(self.at) <= _FEW else self._together()
+        except IndexError as error:
+            raise CutOff("a number does not end within its record") from error
+        if (at > self._ends).any():
+            raise CutOff("a number does not end within its record")
+        self.at = at
+        return (number >> _ONE).view(np.int64) ^ -(number & _ONE).view(np.int64)
+
+    def _together(self) -> tuple[Unsigned, Int64s]:
+        byte = self._data[self.at]
         number = (byte & 0x7F).astype(np.uint64)
         at = self.at + 1
         more = np.flatnonzero(byte & 0x80)
@@ -140,16 +155,30 @@ class Cursor:
         while len(more):
             if shift == 7 * _LONGEST_VARINT:
                 raise CutOff("a number is longer than 64 bits")
-            byte = self._read(at[more])
+            byte = self._data[at[more]]
             number[more] |= (byte & 0x7F).astype(np.uint64) << np.uint64(shift)
             at[more] += 1
             more = more[(byte & 0x80) != 0]
             shift += 7
-        if np.any(at > self._ends):
-            raise CutOff("a number does not end within its record")
-        self.at = at
-        one = np.uint64(1)
-        return ((number >> one) ^ (np.uint64(0) - (number & one))).view(np.int64)
+        return number, at
+
+    def _each(self) -> tuple[Unsigned, Int64s]:
+        """The same one by one: for a handful of records an array operation costs more than the loop."""
+        data = self._data.data
+        numbers, places = [], []
+        for at in self.at.tolist():
+            byte = data[at]
+            number, after, shift = byte & 0x7F, at + 1, 7
+            while byte & 0x80:
+                if shift == 7 * _LONGEST_VARINT:
+                    raise CutOff("a number is longer than 64 bits")
+                byte = data[after]
+                number |= (byte & 0x7F) << shift
+                after += 1
+                shift += 7
+            numbers.append(number & _ALL_BITS)
+            places.append(after)
+        return np.array(numbers, np.uint64), np.array(places, np.int64)
 
     def string(self) -> tuple[Int64s, Int64s]:
         """(start, size) of a field that its length precedes."""
@@ -162,13 +191,7 @@ class Cursor:
         """(start, size) of such a field that may be null: its size is then -1."""
         size = self.number()
         start = self.at
-        if np.any(size < -1):
+        if (size < -1).any():
             raise CutOff("a negative length")
         self.skip(np.maximum(size, 0))
         return start, size
-
-    def _read(self, at: Int64s) -> Bytes:
-        try:
-            return self._data[at]
-        except IndexError as error:
-            raise CutOff("a number does not end within its record") from error

@@ -228,7 +228,7 @@ def _parsed(fetched: bytes, areas: list[_Area]) -> Records:
     ends_at = np.array(ends_of, np.int64)
     cursor = Cursor(data, np.array(starts, np.int64), ends_at)
     size = cursor.number()
-    if np.any(cursor.at + size != ends_at):
+    if (cursor.at + size != ends_at).any():
         raise CutOff("a record's length is not its own")
     cursor.number()  # attributes, unused; aiokafka too reads them as a varint
     time_delta, offset_delta = cursor.number(), cursor.number()
@@ -236,7 +236,7 @@ def _parsed(fetched: bytes, areas: list[_Area]) -> Records:
     value_at, value_sizes = cursor.nullable()
     headers_at = cursor.at
     headers = cursor.number()
-    if np.any(headers < 0) or np.any((headers == 0) & (cursor.at != ends_at)):
+    if (headers < 0).any() or ((headers == 0) & (cursor.at != ends_at)).any():
         raise CutOff("a record is longer than its fields")
     timestamps = np.where(by_broker, times, first_time + time_delta)
     return Records(data, base + offset_delta, timestamps, key_at, key_sizes, value_at, value_sizes, headers_at, ends_at)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+
+import fastavro
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +18,7 @@ from schemas.report import Digest, KeyId, Millis, Offset, Revision
 from schemas.unit import LineName, UnitCode
 from streams.arrays import Groups
 from streams.columns import Columns, read_columns, read_dims, read_page, read_slot, write_contribution
-from streams.packed import Packed
+from streams.packed import Cursor, CutOff, Packed
 from streams.receipts import PREFIX, Receipts, records
 
 longs = st.integers(-(2**63), 2**63 - 1)
@@ -155,6 +158,32 @@ def test_sums_by_group_are_those_of_a_plain_loop(keys: list[int], data: st.DataO
     assert groups.sums(np.stack([numbers, -numbers], axis=1)).tolist() == [[sum(x), -sum(x)] for x in found.values()]
     assert groups.minima(numbers).tolist() == [min(some) for some in found.values()]
     assert groups.maxima(numbers).tolist() == [max(some) for some in found.values()]
+
+
+def numbers_of(data: bytes, at: list[int], few: int) -> tuple[list[int], list[int]] | None:
+    cursor = Cursor(np.frombuffer(data, np.uint8), np.array(at, np.int64), np.full(len(at), len(data)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streams.packed._FEW", few)
+        try:
+            return cursor.number().tolist(), cursor.at.tolist()
+        except CutOff:
+            return None
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=1, max_size=14) | st.binary(max_size=8).map(lambda some: b"\xff" * 9 + some), st.data())
+def test_numbers_read_one_by_one_are_those_read_together(raw: bytes, data: st.DataObject) -> None:
+    at = data.draw(st.lists(st.integers(0, len(raw) - 1), min_size=1, max_size=4))
+    assert numbers_of(raw, at, 16) == numbers_of(raw, at, 0)
+
+
+@settings(deadline=None)
+@given(longs)
+def test_a_number_of_64_bits_is_read_as_fastavro_writes_it(number: int) -> None:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, "long", number)
+    raw = out.getvalue()
+    assert numbers_of(raw, [0], 16) == numbers_of(raw, [0], 0) == ([number], [len(raw)])
 
 
 def test_an_unknown_fingerprint_is_refused() -> None:
