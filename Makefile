@@ -38,7 +38,8 @@ SEGMENTS ?= 5
 MINUTES ?= 6
 
 faults: install ## Seeded segments of faults on real processes, each with its verdict; SEED=, SEGMENTS=, MINUTES=
-	@$(BIN)/python -m tests.faults.campaign --seed $(SEED) --segments $(SEGMENTS) --minutes $(MINUTES)
+	@$(BIN)/python -m tests.faults.campaign --seed $(SEED) --segments $(SEGMENTS) --minutes $(MINUTES); code=$$?; \
+	  $(BIN)/python -m tests.faults.campaign.page; exit $$code
 
 lint: install ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check .

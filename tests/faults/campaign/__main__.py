@@ -18,7 +18,7 @@ from schemas.exit import Exit
 from tests.faults.campaign.kinds import TITLES, Kind
 from tests.faults.campaign.rebuilding import timed_rebuild
 from tests.faults.campaign.registry import FAULTS
-from tests.faults.campaign.results import BROKEN, FILE, PROVED, Result, read_results
+from tests.faults.campaign.results import BROKEN, FILE, PROVED, STOPPED, Result, read_results
 from tests.faults.campaign.segment import Segment
 
 _EPILOG = """
@@ -65,7 +65,7 @@ def _listed() -> None:
 
 def _verified(path: Path) -> int:
     """Sum the file up. 1 where a segment was not proved."""
-    results = [*read_results(path)]
+    results = [result for result in read_results(path) if result.verdict != STOPPED]
     faults = Counter(fault.kind for result in results for fault in result.faults)
     load_s = sum(result.load_s for result in results)
     print(f"{len(results)} segments, {load_s / 3600:.2f} h of load, {sum(faults.values())} faults")
@@ -88,6 +88,9 @@ def _segment(given: argparse.Namespace, seed: int, folder: Path) -> Result:
     print(f"seed {seed}: {segment.brokers} brokers; {', '.join(p.fault for p in plan) or 'no faults'}", flush=True)
     try:
         result = segment.run()
+    except KeyboardInterrupt:
+        segment.result.verdict = STOPPED
+        raise
     except BaseException as error:
         result = segment.result
         result.verdict = BROKEN

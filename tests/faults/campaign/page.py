@@ -16,7 +16,7 @@ from typing import Any
 
 from deploy.parts import CHECKOUT
 from tests.faults.campaign.kinds import TITLES, Kind
-from tests.faults.campaign.results import FILE, PROVED, Result, Suffered, read_results
+from tests.faults.campaign.results import FILE, PROVED, STOPPED, Result, Suffered, read_results
 
 PAGE = CHECKOUT / "docs" / "reliability.md"
 WORDS = Path(__file__).with_name("reliability.md")
@@ -44,7 +44,8 @@ def read_bugs(path: Path = BUGS) -> list[Bug]:
 
 
 def page(words: str, results: Sequence[Result], bugs: Sequence[Bug]) -> str:
-    """The whole page: each mark in the words replaced by its part."""
+    """The whole page: each mark in the words replaced by its part. What was stopped halfway proves nothing."""
+    results = [result for result in results if result.verdict != STOPPED]
     explained = {name for bug in bugs for name in bug.segments}
     standing = [result for result in results if _name(result) not in explained]
     bad = [result for result in results if result.verdict != PROVED and _name(result) not in explained]

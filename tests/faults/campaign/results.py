@@ -25,8 +25,8 @@ FILE = Path(__file__).resolve().parents[1] / "results.jsonl"
 
 _FOLDERS = re.compile(r"(?<![\w.~-])/(?:[\w.@+-]+/)+")
 
-PROVED, DISPROVED, BROKEN = "proved", "disproved", "broken"
-"""The verdict: nothing wrong was found; something was; the campaign itself failed."""
+PROVED, DISPROVED, BROKEN, STOPPED = "proved", "disproved", "broken", "stopped"
+"""The verdict: nothing wrong was found; something was; the campaign itself failed, or was stopped by somebody."""
 
 
 @dataclass(slots=True)
