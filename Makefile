@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PURE := tests/unit tests/property tests/faults/campaign
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo real test test-long faults lint bench clean
@@ -27,8 +28,10 @@ demo: install ## One synthetic week of Tam Đường on a real broker; leaves th
 real: install ## Malaysia's published and revised history: 72,868 rows, compared with the published nation
 	@$(BIN)/python -m deploy.real
 
+# Pure tests share the cores; those that run a broker or a browser come after them, one by one, for each needs its time.
 test: install ## Unit, property and integration tests, and the short fault tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -q -n auto $(PURE)
+	$(BIN)/python -m pytest --durations=15 tests $(addprefix --ignore=,$(PURE))
 
 test-long: install ## The fault tests that take minutes each: every kill, takeover, damaged logs, a large backlog
 	$(BIN)/python -m pytest -m long tests

@@ -14,11 +14,12 @@ from deploy.errors import RefusedError
 from deploy.kafka import BrokerSettings, Cluster
 from deploy.operator_key import operator_key
 from deploy.topic_set import create_topics
-from schemas.catalogue import RELEASED, Announcement, Catalogue
+from schemas.catalogue import Announcement, Catalogue
 from schemas.failpoint import Failpoint
 from schemas.log import TopicReader
 from schemas.settings import Settings, load_settings
 from schemas.topics import REPORTS
+from tests.support.released import released_catalogue
 
 PORT = 27700
 TREE = (
@@ -67,7 +68,7 @@ def release(settings: Settings) -> Release:
 @cache
 def small_files() -> dict[str, bytes]:
     """The released forms and code lists without the 14,000 units, which would be read a hundred times here."""
-    files = Catalogue.from_folder(RELEASED).files
+    files = released_catalogue().files
     return {name: files[name] for name in files if name.startswith(("forms/", "codes/"))}
 
 

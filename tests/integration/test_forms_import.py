@@ -18,6 +18,7 @@ from schemas.exit import Exit
 from schemas.form import FormId
 from schemas.report import Kind
 from schemas.unit import UnitCode
+from tests.support.released import released_catalogue
 
 PORT = 27500
 DISTRICT, DAY = UnitCode("106"), date(2021, 12, 13)
@@ -113,7 +114,7 @@ def test_texts_are_printed_unit_by_unit_and_never_added(
     form = FormId("monthly-report")
     chungsuc(data, capsys, "simulate", "--under", DISTRICT, "--day", "2021-12-14", "--seed", "3", "--form", form)
     chungsuc(data, capsys, "drain")
-    sent = standing(simulated_day(Catalogue.from_folder(RELEASED), DISTRICT, date(2021, 12, 14), seed=3, forms=[form]))
+    sent = standing(simulated_day(released_catalogue(), DISTRICT, date(2021, 12, 14), seed=3, forms=[form]))
     said = {
         (send.unit, text) for send in sent.values() if send.kind is Kind.REPORT
         for text in (send.narrative or {}).values()

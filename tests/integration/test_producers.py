@@ -31,7 +31,6 @@ from producers.registration import now_ms
 from producers.send import Send
 from producers.simulator import Accidents, simulate
 from schemas.admission import Admission, Admitted, Received
-from schemas.catalogue import RELEASED, Catalogue
 from schemas.codec import decode_report, encode_receipts, fingerprint_in
 from schemas.failpoint import VARIABLE
 from schemas.form import Form, FormId
@@ -46,10 +45,11 @@ from schemas.settings import Settings, load_settings
 from schemas.signature import Ed25519Key
 from schemas.topics import ACTS, RECEIPTS, REPORTS, TOPICS, partition_of, topic_config
 from schemas.unit import UnitCode
+from tests.support.released import released_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "deploy" / "demo" / "tam-duong"
-CATALOGUE = Catalogue.from_folder(RELEASED)
+CATALOGUE = released_catalogue()
 OPERATOR = Ed25519Key(KeyId("operator-1"), b"o" * 32)
 UNIT, DISTRICT = UnitCode("03430"), UnitCode("106")
 NOON = Millis(1_639_371_600_000)

@@ -14,13 +14,13 @@ from producers.keys import NodeKey
 from producers.outbox import Outbox
 from producers.outbox_batch import Known
 from producers.send import Send
-from schemas.catalogue import RELEASED, Catalogue
 from schemas.form import FormId
 from schemas.period import PeriodText
 from schemas.report import Kind, Millis
 from schemas.unit import UnitCode
+from tests.support.released import released_catalogue
 
-FORM = Catalogue.from_folder(RELEASED).form_in_force(FormId("covid-doses"), date(2021, 12, 13))
+FORM = released_catalogue().form_in_force(FormId("covid-doses"), date(2021, 12, 13))
 UNITS = [UnitCode("03390"), UnitCode("03394")]
 SIGNERS = {unit: NodeKey.from_seed(unit, 1, unit.encode().ljust(32)) for unit in UNITS}
 

@@ -14,10 +14,10 @@ import pytest
 from jsonschema import Draft7Validator
 
 from deploy.asyncapi_page import PAGE, text
-from schemas.catalogue import RELEASED, Catalogue
 from schemas.form import Form
 from schemas.form_reader import fingerprint_of
 from schemas.topics import TOPICS
+from tests.support.released import released_catalogue
 
 SPECIFICATION = Path(__file__).parents[1] / "data" / "asyncapi" / "3.0.0.json.gz"
 
@@ -76,7 +76,7 @@ def test_every_topic_is_a_channel_with_its_settings() -> None:
         assert settings["retention.ms"] == topic.retention_ms
 
 
-FORMS = {f"{form.id}-{form.version}": form for form in Catalogue.from_folder(RELEASED).forms}
+FORMS = {f"{form.id}-{form.version}": form for form in released_catalogue().forms}
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=list(FORMS))

@@ -15,6 +15,7 @@ import pytest
 from schemas.catalogue import RELEASED, Catalogue, CatalogueError, refusal
 from schemas.form import FormId
 from schemas.unit import UnitCode
+from tests.support.released import released_catalogue
 from tests.support.signed import CATALOGUE, STOCK, TREE, form_file, second_version
 
 TODAY = date(2026, 11, 22)
@@ -192,7 +193,7 @@ def test_tree_that_can_not_be_used_is_refused_by_line_or_unit(text: str, why: st
 
 
 def test_tree_may_not_take_the_name_of_a_released_one() -> None:
-    released = Catalogue.from_folder(RELEASED)
+    released = released_catalogue()
     with pytest.raises(CatalogueError, match="vn"):
         released.with_tree(HEAD + "X,Land X,nation,,2021-01-01,\n", "vn")
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from schemas.admission import Admitted
-from schemas.catalogue import RELEASED, Catalogue, CatalogueError
+from schemas.catalogue import Catalogue, CatalogueError
 from schemas.code_list import counted_code
 from schemas.form import FormId
 from schemas.rejection import Reason, Refused, Rejection
 from schemas.report import Row
 from schemas.row_checks import counted_rows
+from tests.support.released import released_catalogue
 from tests.support.signed import CATALOGUE, Draft, decided
 
 HEAD = "code,label_vi,label_en,valid_from,valid_to,counted_as,parent\n"
@@ -172,6 +173,6 @@ def test_a_required_text_of_five_letters_with_diacritics_is_five_letters_long() 
 
 
 def test_every_list_that_has_ended_codes_says_where_it_comes_from() -> None:
-    for name, entries in Catalogue.from_folder(RELEASED).codes.items():
+    for name, entries in released_catalogue().codes.items():
         for entry in entries.values():
             assert not entry.counted_as or entry.source, f"{name}: {entry.code}"

@@ -24,7 +24,6 @@ from schemas.act import (
     ObligationDecided,
     PrincipalBound,
 )
-from schemas.catalogue import RELEASED, Catalogue
 from schemas.codec import (
     MARKER,
     PREFIX_BYTES,
@@ -54,10 +53,11 @@ from schemas.report import Digest, KeyId, Millis, Offset, Revision, Source
 from schemas.signature import PublicKey
 from schemas.unit import UBND, UnitCode
 from tests.support.evolution import breaches, sample
+from tests.support.released import released_catalogue
 from tests.support.signed import CATALOGUE, form_file, second_version
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
-FORMS = list(Catalogue.from_folder(RELEASED).forms)
+FORMS = list(released_catalogue().forms)
 RECORDS = ("figure", "receipts", "act", "act-2", "act-3", "announcement")
 STOCK = next(form for form in CATALOGUE.forms if form.id == "stock-count")
 

@@ -21,12 +21,13 @@ from deploy.cli.main import cli
 from deploy.forms_page import PAGE, page
 from deploy.regimes_page import PAGE as PAGE_OF_REGIMES
 from deploy.regimes_page import page as page_of_regimes
-from schemas.catalogue import RELEASED, Catalogue
+from schemas.catalogue import Catalogue
 from schemas.exit import Exit
 from schemas.failpoint import VARIABLE
 from schemas.rejection import Reason
 from schemas.sentences import SENTENCES
 from schemas.settings import PREFIX, Settings
+from tests.support.released import released_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -412,7 +413,7 @@ def test_planted_long_line_is_seen() -> None:
 
 @cache
 def released() -> Catalogue:
-    return Catalogue.from_folder(RELEASED)
+    return released_catalogue()
 
 
 def test_the_page_of_regimes_is_what_the_catalogue_says() -> None:

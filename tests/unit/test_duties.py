@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.main import cli
-from schemas.catalogue import RELEASED, Catalogue
+from schemas.catalogue import RELEASED
+from tests.support.released import released_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
-CATALOGUE = Catalogue.from_folder(RELEASED)
+CATALOGUE = released_catalogue()
 # The lines of each directive that ask somebody for something; headings, pictures and the recipients' names ask nothing.
 LINES = {
     "000": (1, 3, 5, 7, 9, 11, 13, 15),

@@ -13,11 +13,11 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from producers.filling import filler
-from schemas.catalogue import RELEASED, Catalogue
 from schemas.form import Form
 from schemas.json_schema import form_schema
+from tests.support.released import released_catalogue
 
-CATALOGUE = Catalogue.from_folder(RELEASED)
+CATALOGUE = released_catalogue()
 DAY = date(2022, 2, 20)
 FORMS = sorted(CATALOGUE.forms, key=lambda form: (form.id, form.version))
 

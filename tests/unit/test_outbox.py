@@ -17,7 +17,6 @@ from producers.outbox_batch import Known
 from producers.outbox_file import pack_headers, transaction, unpack_headers
 from producers.send import Send
 from producers.settlement import settle
-from schemas.catalogue import RELEASED, Catalogue
 from schemas.codec import decode_report
 from schemas.form import FormId
 from schemas.period import PeriodText
@@ -28,8 +27,9 @@ from schemas.report import Cell, Digest, Kind, Millis, Offset, Revision, Source
 from schemas.signature import SIGNED_HEADERS, PublicKey, signed_message, verifies
 from schemas.topics import DAY_MS, MAX_REPORT_BYTES
 from schemas.unit import UnitCode
+from tests.support.released import released_catalogue
 
-CATALOGUE = Catalogue.from_folder(RELEASED)
+CATALOGUE = released_catalogue()
 TESTING = CATALOGUE.form_in_force(FormId("testing-daily"), date(2021, 12, 13))
 assert TESTING is not None
 UNIT, DISTRICT = UnitCode("03430"), UnitCode("106")

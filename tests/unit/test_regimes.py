@@ -7,20 +7,21 @@ from functools import cache
 
 import pytest
 
-from schemas.catalogue import RELEASED, ZONE, Catalogue, CatalogueError
+from schemas.catalogue import ZONE, Catalogue, CatalogueError
 from schemas.period import parse_period
 from schemas.regime import DayOff, Deadline, Regime, RegimeKind
 from schemas.toml_lines import lines_of_keys
 from schemas.window import MIDNIGHT, Window
 from schemas.working_days import WorkCalendar
 from tests.support.regimes import LADDERS, REGIME, catalogue_with, regime_of
+from tests.support.released import released_catalogue
 
 WEEKENDS_ONLY = WorkCalendar({})
 
 
 @cache
 def released() -> Catalogue:
-    return Catalogue.from_folder(RELEASED)
+    return released_catalogue()
 
 
 def test_released_regimes_have_every_part_that_the_decree_demands() -> None:

@@ -11,12 +11,13 @@ import pytest
 from deploy.cli.main import run
 from deploy.errors import RefusedError
 from deploy.reporters import HEADS, below, everything_below, exported, heads_of, intake
-from schemas.catalogue import RELEASED, Catalogue, CatalogueError, refusal
+from schemas.catalogue import Catalogue, CatalogueError, refusal
 from schemas.exit import Exit
 from schemas.head import Heads, plan_heads, read_heads
 from schemas.reporters import plan
 from schemas.table import TableError
 from schemas.unit import UBND, LineName, UnitCode, UnitKind
+from tests.support.released import released_catalogue
 from tests.support.signed import CATALOGUE as SMALL
 
 DAY = date(2021, 12, 13)
@@ -35,7 +36,7 @@ STATIONS = LINE_HEAD + "H35.14,G18,2021-01-01,\n"
 
 @pytest.fixture(scope="module")
 def released() -> Catalogue:
-    return Catalogue.from_folder(RELEASED)
+    return released_catalogue()
 
 
 def with_tables(units: str = ORGANISATIONS, line: str = STATIONS) -> Catalogue:

@@ -14,7 +14,7 @@ from consumers.obligations import obligation_lines, obligations, regime_lines, s
 from deploy.decisions import refused
 from producers.history import parse_history
 from schemas.act import ACT_TYPE, Act, Decided, ObligationDecided
-from schemas.catalogue import RELEASED, Catalogue
+from schemas.catalogue import Catalogue
 from schemas.codec import encode_act
 from schemas.figure import Slot
 from schemas.log import Record
@@ -26,6 +26,7 @@ from schemas.signature import sign
 from schemas.topics import ACTS
 from schemas.unit import UnitCode
 from tests.support.read_model import OPERATOR, reading
+from tests.support.released import released_catalogue
 from tests.support.tam_duong import DISTRICT, WEEK, catalogue, week
 
 MONDAY, SUNDAY = date(2021, 12, 13), date(2021, 12, 19)
@@ -55,7 +56,7 @@ EXTENSION = Decision(TOWN, at("2021-12-15T17:00"), at("2021-12-15T17:00"))
 
 @cache
 def whole() -> Catalogue:
-    return Catalogue.from_folder(RELEASED)
+    return released_catalogue()
 
 
 @cache
