@@ -44,6 +44,7 @@ def test_single_record_in_the_first_fetch_is_counted_and_committed_and_so_is_the
     running.settled_and_verified()
 
 
+@pytest.mark.long
 def test_two_writers_on_one_read_model_store_everything_once(running: Running) -> None:
     with running.worker("consumers.read_model", "read-model-2", SECOND_PORT) as second:
         eventually(lambda: metric(SECOND_PORT, "chungsuc_ready"), 90)

@@ -51,6 +51,7 @@ def owners(running: Running) -> dict[str, int]:
     return found
 
 
+@pytest.mark.long
 def test_stopped_worker_is_replaced_by_one_with_another_folder_and_may_wake_up(running: Running, note: Note) -> None:
     with (
         Days(running.stack, first=date(2021, 2, 1)) as days,
@@ -91,6 +92,7 @@ def test_stopped_worker_is_replaced_by_a_twin_with_its_id_and_may_wake_up(
     assert_answers(running.settings, days)
 
 
+@pytest.mark.long
 def test_second_worker_on_the_same_folder_is_refused_while_the_first_lives(running: Running) -> None:
     with running.worker("streams.rollup", "rollup-1", BY_HAND_PORT) as second:
         assert second.wait(60) == Exit.REFUSED

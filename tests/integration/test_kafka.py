@@ -267,6 +267,7 @@ def test_broker_of_a_killed_supervisor_is_gone_at_the_next_start(tmp_path: Path,
         assert eventually(lambda: not broker.lives(), 15)
 
 
+@pytest.mark.long
 def test_three_brokers_lose_no_acknowledged_record_and_take_more_when_one_is_killed(tmp_path: Path) -> None:
     cluster = Cluster(BrokerSettings(tmp_path, 27080, brokers=3))
     cluster.start()

@@ -179,6 +179,7 @@ def test_ready_line_then_clean_down(data: Path, process: subprocess.Popen[str]) 
     assert chungsuc("down", "--data", data).returncode == Exit.UNREACHABLE
 
 
+@pytest.mark.long
 def test_two_stacks_run_side_by_side(tmp_path: Path) -> None:
     left, right = start(tmp_path / "left", BASE + 100), start(tmp_path / "right", BASE + 200)
     stacks = settled(tmp_path / "left", left), settled(tmp_path / "right", right)
