@@ -29,18 +29,27 @@ class UpFailedError(StackError):
         self.exit = Exit(code) if code in set(Exit) else Exit.FAILED
 
 
-def up_detached(data: Path, arguments: Sequence[str], *, bound: bool = False) -> Stack:
+def up_detached(data: Path, arguments: Sequence[str]) -> Stack:
     """Start `chungsuc up ARGUMENTS`, whose paths are absolute, and return its stack when every part is ready.
 
-    `bound`: it ends with this process, however this one ends. Raises UpFailedError when it ended, RefusedError or
-    TimedOutError when a part is not ready; the rest runs then.
+    It goes on when this process ends. Raises UpFailedError when it ended, RefusedError or TimedOutError when a part is
+    not ready; the rest runs then.
     """
+    return _up(data, arguments, ())[0]
+
+
+def up_bound(data: Path, arguments: Sequence[str]) -> tuple[Stack, subprocess.Popen[bytes]]:
+    """The same, and its process, to be waited for: it ends with this process, however this one ends."""
+    return _up(data, arguments, bound_to_this_process())
+
+
+def _up(data: Path, arguments: Sequence[str], bound: Sequence[str]) -> tuple[Stack, subprocess.Popen[bytes]]:
     log = data / LOGS / "up.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     start = log.stat().st_size if log.exists() else 0
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [*(bound_to_this_process() if bound else ()), sys.executable, "-m", "deploy.cli.main", "up", *arguments],
+            [*bound, sys.executable, "-m", "deploy.cli.main", "up", *arguments],
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -53,9 +62,7 @@ def up_detached(data: Path, arguments: Sequence[str], *, bound: bool = False) ->
             raise UpFailedError(last_line(log, start) or f"`up` ended with {code}; its log is {log}", code)
         stack = read_stack(data)
         if stack is not None and stack.supervisor_pid == process.pid and stack.settled:
-            # Left to run on purpose: whoever stops it waits for its lock. Popen would warn of a child nobody waits for.
-            process.returncode = 0
-            return _healthy(stack)
+            return _healthy(stack), process
         time.sleep(_LOOK_EVERY_S)
     raise TimedOutError(f"`up` (process {process.pid}) is not ready after {_START_WITHIN_S:.0f} s; its log is {log}")
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.detached import up_detached
+from deploy.detached import up_bound
 from deploy.errors import RefusedError, TimedOutError
 from deploy.kafka_config import HOST, BrokerSettings
 from deploy.ports import DEFAULT_BASE, STEP, Ports
@@ -31,10 +32,14 @@ def stack_at(
     arguments = ["--data", str(where), "--port-base", str(base), "--workers", str(workers)]
     for tree in trees:
         arguments += ["--units", str(tree.absolute())]
+    process: subprocess.Popen[bytes] | None = None
     try:
-        yield up_detached(where, arguments, bound=True)
+        stack, process = up_bound(where, arguments)
+        yield stack
     finally:
         stop_stack(where)
+        if process is not None:
+            process.wait(_STOPS_WITHIN_S)
 
 
 def stop_stack(data: Path, timeout_s: float = _STOPS_WITHIN_S) -> int | None:
