@@ -105,7 +105,9 @@ class Running:
             if stack is None or stack.supervisor_pid != holder(self.data):
                 return False
             counted = [process for process in stack.processes if process.name not in NOT_COUNTED]
-            return bool(counted) and all(process.state is ProcessState.READY for process in counted)
+            # The brokers are listed, and ready, before the parts that need them are.
+            listed = any(process.name == "read-model" for process in counted)
+            return listed and all(process.state is ProcessState.READY for process in counted)
 
         eventually(look, within_s, 0.05)
 
