@@ -60,6 +60,7 @@ def test_two_writers_on_one_read_model_store_everything_once(running: Running) -
     assert_answers(running.settings, days)
 
 
+@pytest.mark.long
 def test_read_model_deleted_while_it_runs_is_made_anew(running: Running, note: Note) -> None:
     with Days(running.stack, first=date(2021, 7, 1)) as days:
         eventually(lambda: days.sent, 120)
@@ -103,6 +104,7 @@ def largest_checkpoint(running: Running) -> Path:
     return max(folders, key=lambda folder: sum(file.stat().st_size for file in folder.iterdir()))
 
 
+@pytest.mark.long
 def test_damaged_checkpoint_stops_rollup_for_good_and_rebuild_is_the_way_out(running: Running) -> None:
     running.settled_and_verified()
     running.down()

@@ -93,15 +93,8 @@ def test_rollup_workers_killed_ten_times_in_mid_run_leave_no_difference(running:
     assert_answers(running.settings, days)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("ingest-1", marks=pytest.mark.long),
-        "rollup-1",
-        pytest.param("read-model", marks=pytest.mark.long),
-        "broker",
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["ingest-1", "rollup-1", "read-model", "broker"])
 def test_killed_process_is_back_in_time_and_leaves_no_difference(running: Running, name: str, note: Note) -> None:
     first = {"ingest-1": 2, "rollup-1": 4, "read-model": 6, "broker": 8}[name]
     with Days(running.stack, first=_month(first)) as days:

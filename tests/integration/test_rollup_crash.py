@@ -74,6 +74,7 @@ def test_contribution_that_makes_rollup_raise_stops_it_for_good_with_a_clear_lin
     assert len(rollup.figures.to_end()) == 2
 
 
+@pytest.mark.long
 def test_kill_at_one_offset_again_and_again_stops_nothing(rollup: Pipeline) -> None:
     assert [ended(rollup.start("rollup", "rollup.fold:1")) for _ in range(4)] == [-signal.SIGKILL] * 4
     process = rollup.start("rollup")
