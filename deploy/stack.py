@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -117,9 +117,9 @@ class Stack:
 
 
 def read_stack(data: Path) -> Stack | None:
-    """What `stack.json` says, running or not; None without one."""
+    """What `stack.json` says, running or not; None without one, or where another version of the product wrote it."""
     raw = read_json(data / STACK)
-    return None if raw is None else _stack(raw)
+    return None if raw is None or not _as_now(raw) else _stack(raw)
 
 
 def running_stack(data: Path) -> Stack:
@@ -129,7 +129,10 @@ def running_stack(data: Path) -> Stack:
         raise NotRunningError(f"no stack runs on {data}: start one with `chungsuc up --data {data}`")
     stack = read_stack(data)
     if stack is None or stack.supervisor_pid != pid:
-        raise NotRunningError(f"the stack on {data} (process {pid}) is only starting: wait for its ready line")
+        raise NotRunningError(
+            f"the stack on {data} (process {pid}) is only starting: wait for its ready line; "
+            f"or another version started it: `chungsuc down --data {data}`, then start it with this one"
+        )
     return stack
 
 
@@ -171,6 +174,14 @@ def holder(data: Path) -> int | None:
         return None
     finally:
         os.close(handle)
+
+
+def _as_now(raw: Mapping[str, Any]) -> bool:
+    """Whether each part has the fields that this version writes."""
+    parts = [(raw, Stack), *((process, ProcessStatus) for process in raw.get("processes", ()))]
+    if raw.get("rebuild"):
+        parts.append((raw["rebuild"], Request))
+    return all(part.keys() == {field.name for field in fields(of)} for part, of in parts)
 
 
 def _stack(raw: Mapping[str, Any]) -> Stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import stat
@@ -52,6 +53,15 @@ def test_pauses_double_to_the_longest_and_start_over_after_a_healthy_life() -> N
     assert [backoff.after(1.0) for _ in range(8)] == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
     assert backoff.after(10.0) == 0.2
     assert backoff.after(1.0) == 0.4
+
+
+def test_stack_that_another_version_saved_is_no_stack(tmp_path: Path) -> None:
+    stack_on(tmp_path).save()
+    path = tmp_path / "stack.json"
+    known = json.loads(path.read_text("utf-8"))
+    for other in ({**known, "more": 1}, {name: value for name, value in known.items() if name != "gateway"}):
+        path.write_text(json.dumps(other), "utf-8")
+        assert read_stack(tmp_path) is None
 
 
 def test_stack_is_read_as_it_was_saved(tmp_path: Path) -> None:
