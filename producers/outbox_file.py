@@ -40,6 +40,10 @@ CREATE TABLE scanned (
 CREATE TABLE receipts_read ("partition" INTEGER PRIMARY KEY, next INTEGER NOT NULL) STRICT;
 PRAGMA user_version = 1;
 """
+_WON_ELSEWHERE = """CREATE INDEX IF NOT EXISTS sends_won_elsewhere ON sends (won_partition, won_offset)
+WHERE state = 'sent' AND "offset" IS NULL"""
+"""Rows whose acknowledgement was lost are asked for with every accepted receipt; without it each reads all rows. Made at
+every opening, for outboxes that are older than it."""
 _COUNT = struct.Struct("<H")
 
 
@@ -57,6 +61,7 @@ def open_file(path: Path) -> sqlite3.Connection:
                     database.execute(statement)
             elif version != _VERSION:
                 raise OutboxError(f"{path} is an outbox of version {version}; this program knows version {_VERSION}")
+            database.execute(_WON_ELSEWHERE)
     except sqlite3.DatabaseError as error:
         raise unusable(path, error) from error
     return database
