@@ -42,8 +42,8 @@ PRAGMA user_version = 1;
 """
 _WON_ELSEWHERE = """CREATE INDEX IF NOT EXISTS sends_won_elsewhere ON sends (won_partition, won_offset)
 WHERE state = 'sent' AND "offset" IS NULL"""
-"""Rows whose acknowledgement was lost are asked for with every accepted receipt; without it each reads all rows. Made at
-every opening, for outboxes that are older than it."""
+"""Rows whose acknowledgement was lost are asked for with every accepted receipt; without it each reads all rows.
+Made at every opening, for outboxes that are older than it."""
 _COUNT = struct.Struct("<H")
 
 
