@@ -9,7 +9,7 @@ PURE := tests/unit tests/property tests/faults/campaign
 .PHONY: help install demo real test test-long faults lint bench clean
 
 help: ## What there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 install: $(STAMP) ## The command `chungsuc` in .venv, from locked versions
 
