@@ -41,12 +41,15 @@ class Expression:
         self.text = text
         self._constants = constants
         try:
-            tree = ast.parse(text, mode="eval")
+            self._body = ast.parse(text, mode="eval").body
+            self._require()
+        except ExpressionError:
+            raise
         except SyntaxError as error:
             raise ExpressionError(f"rule {text!r}: {error.msg}") from error
-        self._body = tree.body
-        self.names: frozenset[str] = frozenset(n.id for n in ast.walk(tree) if isinstance(n, ast.Name))
-        self._require()
+        except (ValueError, RecursionError, MemoryError) as error:  # a NUL, or nested too deep: Pythons differ
+            raise ExpressionError(f"rule {text[:80]!r}: {error}") from error
+        self.names: frozenset[str] = frozenset(n.id for n in ast.walk(self._body) if isinstance(n, ast.Name))
 
     def _require(self) -> None:
         _check(self._body, self.text, self._constants)

@@ -24,6 +24,7 @@ NAMES = ("a", "b", "c")
         "[a] == 1", "(a, b) == 1", "{a} == 1", "{a: b} == 1", "[x for x in a] == 1", "lambda: a", "f'{a}' == b",
         "1.5 == a", "1j == a", "True == a", "None == a", "... == a", "await a == 1", "*a == 1",
         "", " ", "a ==", "a; b", "a = b", "import os", "a == b\nc == d", "a \0 b",
+        "-" * 5_000 + "a == 1", "a == " + "(" * 5_000 + "b" + ")" * 5_000,
     ],
 )  # fmt: skip
 def test_what_is_not_in_the_grammar_is_refused(text: str) -> None:
