@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-import socket
 import sys
-from types import FrameType
 
 import uvicorn
 
@@ -20,38 +17,14 @@ from consumers.read_model.database import FILE_NAME, DatabaseRefused
 from schemas.exit import Exit
 from schemas.metrics import READY, serve_metrics
 from schemas.read_model import NotReady
+from schemas.serving import Wish, listening
 from schemas.settings import Settings, SettingsError, load_settings
 
 logger = logging.getLogger("chungsuc.page")
 
 _LOOK_EVERY_S = 0.2
 _LAST_REQUESTS_S = 3
-
-
-class Wish:
-    """The wish to stop, while uvicorn's own handlers are not there yet, and again when it has put ours back.
-
-    It raises the signal once more when it has ended; without a handler of ours that one would end the process with 143.
-    """
-
-    def __init__(self) -> None:
-        self.made = False
-
-    def make(self, number: int, frame: FrameType | None) -> None:
-        """Asked by SIGTERM or Ctrl-C."""
-        self.made = True
-
-
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-        listener.listen(128)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+_BACKLOG = 128
 
 
 async def _become_ready(server: uvicorn.Server, source: Source, wish: Wish) -> None:
@@ -74,7 +47,7 @@ async def _become_ready(server: uvicorn.Server, source: Source, wish: Wish) -> N
 
 async def _serve(settings: Settings, wish: Wish) -> None:
     source = Source(settings.data / FILE_NAME)
-    with _listen(settings.page_port) as listener:
+    with listening(settings.page_port, _BACKLOG) as listener:
         logger.info("page at http://127.0.0.1:%d", listener.getsockname()[1])
         server = uvicorn.Server(uvicorn.Config(
             application(source), log_config=None, access_log=False, lifespan="off", server_header=False,
@@ -95,8 +68,6 @@ def main() -> int:
     try:
         settings = load_settings()
         wish = Wish()
-        for wanted in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(wanted, wish.make)
         serve_metrics(settings.metrics_port)
         asyncio.run(_serve(settings, wish))
     except (SettingsError, DatabaseRefused) as error:

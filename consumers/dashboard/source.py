@@ -1,64 +1,35 @@
-"""The read model as the page's requests ask it: opened when it is there, one question at a time, off the event loop.
-
-A connection answers one question at a time, so a lock stands before it; requests wait in threads, never in the loop
-that keeps everybody's live connection.
-"""
+"""The read model as the page's requests ask it, and what a page's questions have in common."""
 
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
-
-from starlette.concurrency import run_in_threadpool
 
 from consumers.dashboard.question import Question, Subject, resolve
 from consumers.read_model.reader import SqliteReadModel
+from schemas.questions import Questions
 from schemas.read_model import NotReady, ReadModel, ReadModelError, RowKind, StoredOffset
 from schemas.topics import ACTS, FIGURES
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 NOTICE_FILE = "notice.txt"
 """One line in the data folder that every page shows, such as that all figures are synthetic."""
 _NOTICE_LENGTH = 300
 
 
-class Source:
+class Source(Questions):
     """Gives the one read model of a data folder to one caller after another."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._model: ReadModel | None = None
-
-    async def ask(self, question: Callable[Concatenate[ReadModel, P], T], *args: P.args, **named: P.kwargs) -> T:
-        """The answer of `question(model, …)`, worked out in a thread. Raises ReadModelError, NotReady among them."""
-        return await run_in_threadpool(lambda: self.ask_now(question, *args, **named))
-
-    def ask_now(self, question: Callable[Concatenate[ReadModel, P], T], *args: P.args, **named: P.kwargs) -> T:
-        """The same in the caller's own thread."""
-        with self._lock:
-            if self._model is None:
-                self._model = SqliteReadModel(self._path)
-            return question(self._model, *args, **named)
+        super().__init__(partial(SqliteReadModel, path))
+        self._folder = path.parent
 
     def notice(self) -> str:
         """What is to be said on every page, empty where nothing is."""
         with suppress(FileNotFoundError):
-            return (self._path.parent / NOTICE_FILE).read_text(encoding="utf-8")[:_NOTICE_LENGTH].strip()
+            return (self._folder / NOTICE_FILE).read_text(encoding="utf-8")[:_NOTICE_LENGTH].strip()
         return ""
-
-    def close(self) -> None:
-        """Give the database back."""
-        with self._lock:
-            if self._model is not None:
-                self._model.close()
-                self._model = None
 
 
 def resolved(model: ReadModel, question: Question) -> Subject:

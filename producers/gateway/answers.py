@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse, Response
 from producers.gateway.door import Caller, Door
 from producers.gateway.draft import parse_time
 from producers.gateway.intake import etag
-from producers.gateway.questions import Questions
 from producers.gateway.refusal import Language, Refusal, Slug, refused
 from producers.gateway.registry import Registry
 from producers.gateway.shown import (
@@ -39,6 +38,7 @@ from schemas.json_schema import form_schema
 from schemas.obligations import Moment, Obligation
 from schemas.period import PeriodError, PeriodText, parse_period
 from schemas.principal import may_read
+from schemas.questions import Questions
 from schemas.read_model import ReadModel, SeriesHead
 from schemas.receipt import Receipt
 from schemas.report import Millis, Revision, Scope, Series, Source

@@ -22,10 +22,10 @@ from producers.gateway.door import Caller, Door
 from producers.gateway.draft import Draft, Item, Signed
 from producers.gateway.intake import Job, etag
 from producers.gateway.judgment import Judgment, with_trace
-from producers.gateway.questions import Questions
 from producers.gateway.refusal import Language, Refusal, Slug, refused
 from producers.gateway.registry import Registry
 from producers.gateway.shown import receipt_id
+from schemas.questions import Questions
 from schemas.read_model import ReadModel, SeriesHead
 from schemas.report import Revision, Series
 

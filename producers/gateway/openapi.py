@@ -8,21 +8,11 @@ from importlib.metadata import version
 from typing import Any
 
 from producers.gateway.body import MOST_REPORTS
+from producers.gateway.openapi_schemas import DAY, ID, TEXT, Schema, component_schemas, ref
 from producers.gateway.refusal import PROBLEMS, Slug
-from producers.gateway.shown import OUTCOMES
 from producers.gateway.store import IDEMPOTENCY_DAYS
-from schemas.form import LARGEST_CLAIM
-from schemas.obligations import Status
-from schemas.rejection import Reason
-from schemas.report import Kind, Scope
+from schemas.report import Scope
 
-Schema = dict[str, Any]
-
-_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
-_ID: Schema = {"type": "string", "pattern": r"^\d{1,6}-\d{1,18}$", "examples": ["0-123"]}
-_DAY: Schema = {"type": "string", "format": "date"}
-_WORDS: Schema = {"type": "string"}
-_MAYBE: Schema = {"type": ["string", "null"]}
 _COMMON = (Slug.NOT_LOGGED_IN, Slug.NOT_ALLOWED, Slug.TOO_MANY_REQUESTS, Slug.BUG, Slug.AWAY)
 
 
@@ -43,7 +33,7 @@ def description() -> Schema:
         "paths": _paths(),
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "cs_ACCOUNT_SECRET"}},
-            "schemas": _schemas(),
+            "schemas": component_schemas(),
             "responses": {_name(slug): _problem_response(slug) for slug in Slug},
         },
     }
@@ -78,31 +68,31 @@ def _without_3_1(node: Any) -> Any:
 
 
 def _paths() -> Schema:
-    unit, form, period = (_query(name, _TEXT, needed=True) for name in ("unit", "form", "period"))
-    day, limit = _query("day", _DAY), _query("limit", {"type": "integer", "minimum": 1, "maximum": 500})
-    line, scope = _query("line", _TEXT), _query("scope", {"type": "string", "enum": [one.value for one in Scope]})
-    since = _query("since", _TEXT, "A time with offset (inclusive), or a receipt's id (exclusive)")
+    unit, form, period = (_query(name, TEXT, needed=True) for name in ("unit", "form", "period"))
+    day, limit = _query("day", DAY), _query("limit", {"type": "integer", "minimum": 1, "maximum": 500})
+    line, scope = _query("line", TEXT), _query("scope", {"type": "string", "enum": [one.value for one in Scope]})
+    since = _query("since", TEXT, "A time with offset (inclusive), or a receipt's id (exclusive)")
     reading = (Slug.BAD_REQUEST, *_COMMON)
     one = (Slug.NOT_FOUND, *_COMMON)
     return {
         "/v1/reports": {"post": _post()},
         "/v1/receipts": _get("What became of a unit's reports", "Receipts", [unit, since, limit], reading),
-        "/v1/receipts/{id}": _get("What became of one report", "Receipt", [_path("id", _ID)], one),
+        "/v1/receipts/{id}": _get("What became of one report", "Receipt", [_path("id", ID)], one),
         "/v1/series": _get(
             "The highest revision of a series", "Series",
-            [unit, form, period, line, _query("entered_by", _TEXT), scope],
+            [unit, form, period, line, _query("entered_by", TEXT), scope],
             reading,
         ),
         "/v1/forms": _get("Every version of every form", "Forms", [], _COMMON),
-        "/v1/forms/{id}": _get("A form with columns, codes and checks", "Form", [_path("id", _TEXT), day],
+        "/v1/forms/{id}": _get("A form with columns, codes and checks", "Form", [_path("id", TEXT), day],
                                (Slug.BAD_REQUEST, *one)),
-        "/v1/forms/{id}/schema": _form_schema([_path("id", _TEXT), day], (Slug.BAD_REQUEST, *one)),
-        "/v1/units": _get("Units of a day", "Units", [_query("q", {"type": "string"}), _query("under", _TEXT), line,
+        "/v1/forms/{id}/schema": _form_schema([_path("id", TEXT), day], (Slug.BAD_REQUEST, *one)),
+        "/v1/units": _get("Units of a day", "Units", [_query("q", {"type": "string"}), _query("under", TEXT), line,
                                                       day, limit], reading),
-        "/v1/units/{code}": _get("The bearer of a code on a day", "Unit", [_path("code", _TEXT), day],
+        "/v1/units/{code}": _get("The bearer of a code on a day", "Unit", [_path("code", TEXT), day],
                                  (Slug.BAD_REQUEST, *one)),
         "/v1/obligations": _get("What a unit owes, and what became of it", "Obligations",
-                                [unit, _query("from", _DAY), _query("to", _DAY)], reading),
+                                [unit, _query("from", DAY), _query("to", DAY)], reading),
         "/v1/keys": _get("The signing keys of a unit", "Keys", [unit], reading),
     }  # fmt: skip
 
@@ -151,9 +141,9 @@ def _post() -> Schema:
                     "ETag": {"schema": {"type": "string"}, "description": "The revision"},
                     "Location": {"schema": {"type": "string"}, "description": "The receipt"},
                 },
-                "content": _content({"anyOf": [_ref("Acknowledged"), _ref("Results")]}),
+                "content": _content({"anyOf": [ref("Acknowledged"), ref("Results")]}),
             },
-            "207": {"description": "A result each; some were refused", "content": _content(_ref("Results"))},
+            "207": {"description": "A result each; some were refused", "content": _content(ref("Results"))},
             **_responses(refusals),
         },
     }  # fmt: skip
@@ -169,7 +159,7 @@ def _form_schema(parameters: list[Schema], refusals: tuple[Slug, ...]) -> Schema
 
 
 def _get(summary: str, name: str, parameters: list[Schema], refusals: tuple[Slug, ...]) -> Schema:
-    answer = {"description": summary, "content": _content(_ref(name))}
+    answer = {"description": summary, "content": _content(ref(name))}
     about = {"operationId": f"get{name}", "summary": summary, "parameters": parameters}
     return {"get": {**about, "responses": {"200": answer, **_responses(refusals)}}}
 
@@ -179,16 +169,12 @@ def _responses(slugs: tuple[Slug, ...]) -> Schema:
 
 
 def _problem_response(slug: Slug) -> Schema:
-    schema = {"application/problem+json": {"schema": _ref("Problem")}}
+    schema = {"application/problem+json": {"schema": ref("Problem")}}
     return {"description": PROBLEMS[slug][1][1], "content": schema}
 
 
 def _name(slug: Slug) -> str:
     return "".join(part.capitalize() for part in slug.value.split("-"))
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _content(schema: Schema) -> Schema:
@@ -202,80 +188,3 @@ def _query(name: str, schema: Schema, description: str = "", *, needed: bool = F
 
 def _path(name: str, schema: Schema) -> Schema:
     return {"in": "path", "name": name, "required": True, "schema": schema}
-
-
-def _object(required: str, **properties: Schema) -> Schema:
-    return {"type": "object", "required": required.split(), "properties": properties}
-
-
-def _listed(name: str, of: str, **more: Schema) -> Schema:
-    return _object(" ".join((name, *more)), **{name: {"type": "array", "items": _ref(of)}}, **more)
-
-
-def _schemas() -> Schema:
-    cell = {"type": ["integer", "string", "null"], "minimum": -LARGEST_CLAIM, "maximum": LARGEST_CLAIM}
-    row = {"type": "object", "additionalProperties": cell}
-    revision = {"type": "integer", "minimum": 0}
-    report = _object(
-        "form unit period", form=_TEXT, unit=_TEXT, period={**_TEXT, "examples": ["2021-12-13"]},
-        kind={"type": "string", "enum": [kind.value for kind in Kind]},
-        rows={"type": "array", "items": row, "description": "Columns as /v1/forms/{id} tells them"},
-        narrative={"type": ["object", "null"], "additionalProperties": {"type": "string"}},
-        line=_TEXT, scope={"type": "string", "enum": [scope.value for scope in Scope]},
-        entered_by={"type": ["string", "null"], "description": "The superior that enters for the unit (nhập hộ)"},
-        issued_at={"type": ["string", "null"], "format": "date-time"},
-        after_revision={"type": ["integer", "null"], "minimum": 0},
-    )  # fmt: skip
-    link = _object("unit name level counted", unit=_TEXT, name=_WORDS, level=_WORDS, counted={"type": "boolean"})
-    report_names = {"unit": _TEXT, "form": _WORDS, "period": _WORDS, "line": _WORDS, "entered_by": _MAYBE}
-    return {
-        "Report": {**report, "additionalProperties": False},
-        "SignedReport": {
-            **_object("value headers", value={"type": "string", "contentEncoding": "base64"},
-                      headers={"type": "object", "additionalProperties": {"type": "string"}}),
-            "additionalProperties": False,
-        },
-        "Acknowledged": _object(
-            "id status unit form period line entered_by revision receipt", id=_MAYBE, status=_WORDS, revision=revision,
-            receipt=_MAYBE, **report_names,
-        ),
-        "Result": _object("status", status={"type": "integer"}, report=_ref("Acknowledged"), problem=_ref("Problem")),
-        "Results": _listed("results", "Result", acknowledged={"type": "integer"}, refused={"type": "integer"}),
-        "Receipt": _object(
-            "id outcome said unit form period line revision counted", id=_ID, said=_WORDS, unit_name=_MAYBE,
-            outcome={"type": "string", "enum": sorted(OUTCOMES)}, revision=revision, highest_revision=revision,
-            reason={"type": ["string", "null"]}, field=_MAYBE, detail=_MAYBE, kid=_WORDS, digest=_WORDS,
-            accepted_at={"type": "string", "format": "date-time"}, counted={"type": "array", "items": link},
-            **{**report_names, "unit": _WORDS},
-        ),
-        "Receipts": _listed("receipts", "Receipt", next=_WORDS),
-        "Series": _object(
-            "unit form period line scope entered_by accepted highest_revision", scope=_WORDS, highest_revision=revision,
-            accepted={"type": ["object", "null"]}, **report_names,
-        ),
-        "Form": _object("id version label valid_from valid_to fingerprint", id=_WORDS, version={"type": "integer"},
-                        label=_WORDS, valid_from=_DAY, valid_to={"type": ["string", "null"], "format": "date"},
-                        fingerprint=_WORDS),
-        "Forms": _listed("forms", "Form"),
-        "Unit": _object("code name level kind superior valid_from valid_to", code=_WORDS, name=_WORDS, level=_WORDS,
-                        kind=_WORDS, superior=_MAYBE, valid_from=_DAY,
-                        valid_to={"type": ["string", "null"], "format": "date"}),
-        "Units": _listed("units", "Unit", day=_DAY),
-        "Obligation": _object(
-            "regime form unit period due status reported_at", regime=_WORDS, name=_WORDS, form=_WORDS, unit=_WORDS,
-            unit_name=_WORDS, period=_WORDS, due={"type": "string", "format": "date-time"}, said=_WORDS,
-            status={"type": "string", "enum": [status.value for status in Status]}, reported_at=_MAYBE,
-            entered_by=_MAYBE, decided=_MAYBE, reason=_MAYBE,
-        ),
-        "Obligations": _listed("obligations", "Obligation", **{"from": _DAY, "to": _DAY}),
-        "Key": _object("kid unit public_key valid_after valid_until reason sequence", kid=_WORDS, unit=_WORDS,
-                       public_key=_WORDS, valid_after=_WORDS, valid_until=_MAYBE, reason=_MAYBE,
-                       sequence={"type": ["object", "null"]}),
-        "Keys": _listed("keys", "Key"),
-        "Problem": _object(
-            "type title status detail", type=_WORDS, title=_WORDS, status={"type": "integer"}, detail=_WORDS,
-            instance=_WORDS, reason={"type": "string", "enum": [reason.value for reason in Reason]},
-            errors={"type": "array", "items": _object("pointer reason detail", pointer=_WORDS, reason=_WORDS,
-                                                      detail=_WORDS)},
-        ),
-    }  # fmt: skip

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-import socket
-from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -25,29 +22,20 @@ from producers.gateway.desk import Desk
 from producers.gateway.door import Door
 from producers.gateway.judgment import Judgment
 from producers.gateway.limits import Limits
-from producers.gateway.questions import Opener, Questions
 from producers.gateway.registry import ActRegistry
 from producers.gateway.store import FILE, Lookup
 from producers.registration import now_ms
 from producers.sequences import FILE as SEQUENCES_FILE
 from schemas.metrics import READY
+from schemas.questions import Opener, Questions
+from schemas.serving import Wish, listening
 from schemas.settings import Settings
 
 logger = logging.getLogger("chungsuc.gateway")
 
 _LOOK_EVERY_S = 0.1
 _LAST_REQUESTS_S = 5
-
-
-class Wish:
-    """The wish to stop, while uvicorn's own handlers are not there yet, and again when it has put ours back."""
-
-    def __init__(self) -> None:
-        self.made = False
-
-    def make(self, number: int, frame: FrameType | None) -> None:
-        """Asked by SIGTERM or Ctrl-C."""
-        self.made = True
+_BACKLOG = 512
 
 
 class Service:
@@ -98,10 +86,7 @@ async def _become_ready(server: uvicorn.Server, service: Service, wish: Wish) ->
 
 
 async def _serve(settings: Settings, service: Service, wish: Wish) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", settings.gateway_port))
-        listener.listen(512)
+    with listening(settings.gateway_port, _BACKLOG) as listener:
         logger.info("gateway at http://127.0.0.1:%d", listener.getsockname()[1])
         server = uvicorn.Server(uvicorn.Config(
             service.app, log_config=None, access_log=False, lifespan="off", server_header=False,
@@ -115,8 +100,6 @@ async def _serve(settings: Settings, service: Service, wish: Wish) -> None:
 def serve(settings: Settings, opener: Opener, owed: Owed) -> None:
     """Run until SIGTERM. Raises what ended a thread, a ProducerError, or OSError where the port is taken."""
     wish = Wish()
-    for wanted in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(wanted, wish.make)
     service = Service(settings, opener, owed)
     try:
         asyncio.run(_serve(settings, service, wish))

@@ -21,13 +21,13 @@ from producers.gateway.desk import Desk
 from producers.gateway.door import Door
 from producers.gateway.judgment import Judgment
 from producers.gateway.limits import Limits
-from producers.gateway.questions import Questions
 from producers.gateway.registry import Attesting
 from producers.gateway.store import FILE, GatewayStore, Lookup
 from schemas.act import AttesterRegistered, PrincipalBound
 from schemas.admission import Admission
 from schemas.catalogue import Catalogue
 from schemas.principal import ALL_UNITS, Binding, PrincipalName, Role
+from schemas.questions import Questions
 from schemas.register import KeyEntry, Registers
 from schemas.report import Millis
 from schemas.settings import load_settings

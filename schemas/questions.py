@@ -1,6 +1,7 @@
-"""The read model as requests ask it: one question at a time, off the event loop, opened when it is there.
+"""The read model as web requests ask it: opened when it is there, one question at a time, off the event loop.
 
-The gateway knows only the port; `deploy/` hands in what opens it.
+A connection answers one question at a time, so a lock stands before it; requests wait in threads, never in the loop
+that keeps everybody's live connection. Who asks knows only the port; whoever starts the process hands in what opens it.
 """
 
 from __future__ import annotations
