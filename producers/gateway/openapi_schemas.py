@@ -84,8 +84,8 @@ def _receipts() -> Schema:
         ),
         "Receipts": _listed("receipts", "Receipt", next=_WORDS),
         "Series": _object(
-            "unit form period line scope entered_by accepted highest_revision", scope=_WORDS, highest_revision=_REVISION,
-            accepted={"type": ["object", "null"]}, **_REPORT_NAMES,
+            "unit form period line scope entered_by accepted highest_revision", scope=_WORDS,
+            highest_revision=_REVISION, accepted={"type": ["object", "null"]}, **_REPORT_NAMES,
         ),
     }  # fmt: skip
 
