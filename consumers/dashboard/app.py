@@ -28,7 +28,6 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from consumers.dashboard import words
 from consumers.dashboard.api import figures_answer, unit_answer
 from consumers.dashboard.headers import Guard
 from consumers.dashboard.home import home
@@ -36,6 +35,7 @@ from consumers.dashboard.question import Question, Refusal, as_of_text
 from consumers.dashboard.source import Source, is_there, resolved, version
 from consumers.dashboard.view import UnitView, unit_view
 from consumers.dashboard.watch import Watch
+from schemas import words
 from schemas.catalogue import ZONE
 from schemas.read_model import NotReady, ReadModel, ReadModelError
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from consumers.dashboard import words
+from schemas import words
 from schemas.period import Period
 from schemas.read_model import Coverage
 from schemas.report import Millis

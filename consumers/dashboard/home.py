@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from consumers.dashboard import words
 from consumers.dashboard.question import Question
 from consumers.dashboard.view import Link
+from schemas import words
 from schemas.catalogue import Catalogue
 from schemas.read_model import FigureQuery, FormPeriods, ReadModel
 from schemas.unit import UBND, Unit, UnitCode

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from consumers.dashboard import words
+from schemas import words
 from schemas.catalogue import ZONE, Catalogue
 from schemas.form import Form, FormId
 from schemas.period import Period, PeriodText, PeriodType

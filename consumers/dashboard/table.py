@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consumers.dashboard import words
+from schemas import words
 from schemas.catalogue import Catalogue
 from schemas.form import AcrossUnits, Form, Measure, OverTime
 from schemas.read_model import FigureRow

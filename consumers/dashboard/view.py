@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from consumers.dashboard import words
 from consumers.dashboard.coverage import Counts, Covered, covered
 from consumers.dashboard.question import Question, Subject
 from consumers.dashboard.table import Cell, Head, Table, across, cells, figure_table, head
+from schemas import words
 from schemas.catalogue import Catalogue
 from schemas.figure import Slot
 from schemas.period import Period, parse_period

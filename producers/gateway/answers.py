@@ -65,7 +65,11 @@ class Answers:
 
     async def receipt(self, request: Request, caller: Caller, language: Language) -> Response:
         """What became of one report. One that is not the account's to read is not found."""
-        source = read_receipt_id(request.path_params["id"])
+        return _json(await self.receipt_of(request.path_params["id"], caller, language), language)
+
+    async def receipt_of(self, name: str, caller: Caller, language: Language) -> dict[str, Any]:
+        """What is shown of the report of that id. Raises Refusal where there is none for this account."""
+        source = read_receipt_id(name)
         if source is None:
             raise _no_receipt()
         found = await self._questions.ask(_receipt, source, language)
@@ -78,7 +82,7 @@ class Answers:
             self._door.check_reading(caller, UnitCode(found["unit"]))
         except Refusal as refusal:
             raise _no_receipt() from refusal
-        return _json(found, language)
+        return found
 
     async def receipts(self, request: Request, caller: Caller, language: Language) -> Response:
         """A unit's receipts, oldest first, from a moment or behind a receipt; `next` goes on from the last."""

@@ -55,27 +55,37 @@ class Desk:
 
     async def take(self, request: Request, caller: Caller, language: Language) -> Response:
         """The answer to a request with one report or a batch. Raises Refusal."""
-        request_id, trace = request.state.request_id, request.state.traceparent
         key = idempotency_key(request.headers.get("idempotency-key"))
         after = expected_revision(request.headers)
         content = await read_bytes(request)
-        catalogue = self._registry.catalogue()
-        items: Sequence[Item | Refusal] = ()
         try:
             body = await run_in_threadpool(
-                read_body, content, content_type(request), request.headers, catalogue, caller.day
+                read_body, content, content_type(request), request.headers, self._registry.catalogue(), caller.day
             )
             if key is None and not body.signed:
                 raise _no_key()
-            self._door.spend(caller, len(body.items))
-            items = body.items
-            judged = await run_in_threadpool(self._judged, body, caller, after, (request_id, trace))
-            outcomes = await self._sent(body, judged, caller, key, (request_id, trace))
         except Refusal as refusal:
-            await self._noted(caller, items, [refusal] * max(1, len(items)), request_id)
+            await self._noted(caller, (), [refusal], request.state.request_id)
             raise
-        await self._noted(caller, items, outcomes, request_id)
-        return _batch_answer(items, outcomes, language) if body.batch else _answer(items[0], outcomes[0])
+        outcomes = await self.bring(body, caller, key, after, (request.state.request_id, request.state.traceparent))
+        return _batch_answer(body.items, outcomes, language) if body.batch else _answer(body.items[0], outcomes[0])
+
+    async def bring(
+        self, body: Body, caller: Caller, key: str | None, after: int | None, named: tuple[str, str | None]
+    ) -> Sequence[Outcome]:
+        """What became of each report of a body, noted; the same for programs and for pages.
+
+        `named` is the request's id and trace. Raises Refusal about the whole.
+        """
+        try:
+            self._door.spend(caller, len(body.items))
+            judged = await run_in_threadpool(self._judged, body, caller, after, named)
+            outcomes = await self._sent(body, judged, caller, key, named)
+        except Refusal as refusal:
+            await self._noted(caller, body.items, [refusal] * len(body.items), named[0])
+            raise
+        await self._noted(caller, body.items, outcomes, named[0])
+        return outcomes
 
     def _judged(
         self, body: Body, caller: Caller, after: int | None, named: tuple[str, str | None]

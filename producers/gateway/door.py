@@ -59,18 +59,19 @@ class Door:
         proven = self._proven.get(_mark(_token(authorization)))
         if proven is None or not self._accounts.stands(proven[1]):
             return None
-        return self._caller(proven[0], now)
+        return self.caller(proven[0], now)
 
     def enter(self, authorization: str | None, address: str, now: Millis) -> Caller:
         """The account behind an `Authorization` header, proven now. Raises Refusal."""
         token = _token(authorization)
-        proven = self._prove(token, address, now)
+        proven = self.prove(token, address, now)
         self._proven[_mark(token)] = proven
         if len(self._proven) > _MOST_REMEMBERED:
             self._proven.popitem(last=False)
-        return self._caller(proven[0], now)
+        return self.caller(proven[0], now)
 
-    def _caller(self, name: PrincipalName, now: Millis) -> Caller:
+    def caller(self, name: PrincipalName, now: Millis) -> Caller:
+        """An account that has proven itself, as it may act now. Raises Refusal for one that is bound to nothing."""
         caller = Caller(name, self._registry.bindings(name, now), now)
         if not any(binding.in_force(caller.day) for binding in caller.bindings):
             raise refused(
@@ -98,7 +99,8 @@ class Door:
             f"This account may neither read nor report for unit {unit}.",
         )
 
-    def _prove(self, token: str, address: str, now: Millis) -> tuple[PrincipalName, int]:
+    def prove(self, token: str, address: str, now: Millis) -> tuple[PrincipalName, int]:
+        """The account of a token and the token's id; slow on purpose, limited by address, noted. Raises Refusal."""
         name, _ = named_in(token)
         self._spend(self._attempts, address, 1, now)
         proven = self._accounts.proven_by(token, now)

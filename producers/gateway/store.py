@@ -228,11 +228,24 @@ class Lookup:
 
     def highest(self, series: Series) -> Revision:
         """The highest revision that this gateway knows of a series, 0 where it knows none."""
-        identity = (series.unit, series.form, series.period, series.line, series.scope.value, series.entered_by or "")
         with self._lock:
             row = self._database.execute(
                 "SELECT revision FROM series WHERE unit = ? AND form = ? AND period = ? AND line = ? AND scope = ? "
                 "AND entered_by = ?",
-                identity,
+                _identity(series),
             ).fetchone()
         return Revision(0 if row is None else row[0])
+
+    def place_of(self, series: Series, revision: Revision) -> Source | None:
+        """Where this gateway sent a revision of a series; None where it did not, or does not know yet."""
+        query = """SELECT s."partition", s."offset" FROM sends s JOIN series r ON s.series = r.id
+            WHERE r.unit = ? AND r.form = ? AND r.period = ? AND r.line = ? AND r.scope = ? AND r.entered_by = ?
+            AND s.revision = ? AND s."offset" IS NOT NULL ORDER BY s.id LIMIT 1"""
+        with self._lock:
+            row = self._database.execute(query, (*_identity(series), revision)).fetchone()
+        return None if row is None else Source(row[0], Offset(row[1]))
+
+
+def _identity(series: Series) -> tuple[str, str, str, str, str, str]:
+    """As the outbox keeps a series."""
+    return (series.unit, series.form, series.period, series.line, series.scope.value, series.entered_by or "")

@@ -1,4 +1,4 @@
-"""Words and numbers as a Vietnamese official reads them: grouping, dates, levels, units of measure.
+"""Words and numbers as a Vietnamese official reads them: grouping, dates, levels, units of measure. For every page.
 
 Only wording; a code that has no word here is shown as it is, so that a new form or level never breaks the page.
 """
