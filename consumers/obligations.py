@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, datetime
 
 from consumers.export import Lines, Value, moment
+from schemas.fulfilment import in_force
 from schemas.obligations import Duty, Moment, Obligation, Status, counted, decisions_at, duties, judged, owed
 from schemas.period import PeriodText
-from schemas.read_model import Arrival, ReadModel, UnknownUnit
+from schemas.read_model import Arrival, ReadModel, Return, UnknownUnit
 from schemas.regime import Deadline, Regime, RegimeId
 from schemas.unit import OPEN, LineName, UnitCode
 from schemas.window import MIDNIGHT
@@ -39,6 +40,9 @@ def obligations(
     if unit not in catalogue.units:
         raise UnknownUnit(f"no unit {unit} in the catalogue")
     decided = decisions_at(model.decisions(), moment)
+    returned: dict[UnitCode, list[Return]] = {}
+    for one in in_force(model.returns(), moment.at, moment.axis):
+        returned.setdefault(one.about.unit, []).append(one)
     found: list[Obligation] = []
     for regime in catalogue.regimes:
         if regimes is None or regime.id in regimes:
@@ -46,12 +50,13 @@ def obligations(
             arrivals = _arrivals(model, regime, due)
             for duty in due:
                 decision = decided.get((regime.id, duty.unit.code, duty.period.text))
-                found.append(judged(duty, arrivals.get(duty.unit.code, {}), decision, moment))
+                mine = arrivals.get(duty.unit.code, {})
+                found.append(judged(duty, mine, decision, moment, returned.get(duty.unit.code, ())))
     return tuple(sorted(found, key=lambda one: (one.duty.regime.id, one.duty.due, one.duty.unit.code)))
 
 
 def obligation_lines(found: Iterable[Obligation], phone: Phone | None = None) -> Lines:
-    """One line each: who, what, by when, what became of it, and the decision behind it."""
+    """One line each: who, what, by when, what became of it, and the decision or the return behind it."""
     return Lines(
         (
             "regime",
@@ -64,6 +69,7 @@ def obligation_lines(found: Iterable[Obligation], phone: Phone | None = None) ->
             "entered_by",
             "decided_by",
             "reason",
+            "returned_by",
             "phone",
         ),
         tuple(_line(one, phone) for one in found),
@@ -127,12 +133,14 @@ def _arrivals(model: ReadModel, regime: Regime, due: Sequence[Duty]) -> dict[Uni
 
 
 def _line(one: Obligation, phone: Phone | None) -> tuple[Value, ...]:
-    duty, about = one.duty, one.decision.about if one.decision else None
+    duty = one.duty
+    about = one.returned.about if one.returned else one.decision.about if one.decision else None
     called = phone(duty.unit.code, duty.due.date()) if phone and one.status is Status.MISSING else ""
     return (
         duty.regime.id, duty.unit.code, duty.unit.name, duty.period.text, _minutes(one.due), one.status.value,
         "" if one.reported_at is None else _minutes(datetime.fromisoformat(moment(one.reported_at))), one.entered_by,
-        about.by if about else "", about.reason if about else "", called,
+        one.decision.about.by if one.decision else "", about.reason if about else "",
+        one.returned.about.by if one.returned else "", called,
     )  # fmt: skip
 
 

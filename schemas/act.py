@@ -1,7 +1,7 @@
 """Acts: what people decide, folded from the topic `acts` into registers (design decision 10).
 
 A key of a unit or of a gateway is registered, a key is revoked, a principal is bound, a catalogue is released, an
-obligation is extended or lifted. They count only when signed by an operator key.
+obligation is extended or lifted, a report is returned for correction. They count only when signed by an operator key.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from schemas.period import PeriodText
 from schemas.principal import Binding, PrincipalName
-from schemas.report import KeyId, Millis
+from schemas.report import KeyId, Millis, Source
 from schemas.signature import PublicKey
 from schemas.unit import UnitCode
 
@@ -86,7 +86,29 @@ class ObligationDecided:
     reason: str
 
 
-ActBody = KeyRegistered | KeyRevoked | CatalogueReleased | AttesterRegistered | PrincipalBound | ObligationDecided
+@dataclass(frozen=True, slots=True)
+class ReportReturned:
+    """`by` returns an accepted report of `unit` for correction (yêu cầu chỉnh lý). The newest act about it counts.
+
+    `until`: by when the correction is due, inclusive; None takes the return back. The report stays counted.
+    """
+
+    source: Source
+    unit: UnitCode
+    until: Millis | None
+    by: UnitCode
+    reason: str
+
+
+ActBody = (
+    KeyRegistered
+    | KeyRevoked
+    | CatalogueReleased
+    | AttesterRegistered
+    | PrincipalBound
+    | ObligationDecided
+    | ReportReturned
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from schemas.act import (
     KeyRevoked,
     ObligationDecided,
     PrincipalBound,
+    ReportReturned,
 )
 from schemas.figure import Figure, FigureKind, ScopeCode, Slot, State
 from schemas.form import Fingerprint, Form, FormId
@@ -279,6 +280,9 @@ def encode_act(act: Act) -> bytes:
         body["bindings"] = [_binding_fields(binding) for binding in act.body.bindings]
     if isinstance(act.body, ObligationDecided):
         body["decided"] = act.body.decided.name
+    if isinstance(act.body, ReportReturned):
+        body["source_partition"], body["source_offset"] = act.body.source.partition, act.body.source.offset
+        del body["source"]
     kind = f"vn.chungsuc.{type(act.body).__name__}"
     schema, fingerprint = record_schema(_act_kinds()[kind])
     return _encode(schema, fingerprint, {"id": act.id, "issued_at": act.issued_at, "body": (kind, body)})
@@ -339,6 +343,11 @@ def _act_body(name: str, fields: Mapping[str, Any]) -> ActBody:
         case "ObligationDecided":
             return ObligationDecided(
                 fields["regime"], UnitCode(fields["unit"]), PeriodText(fields["period"]), Decided[fields["decided"]],
+                None if fields["until"] is None else Millis(fields["until"]), UnitCode(fields["by"]), fields["reason"],
+            )  # fmt: skip
+        case "ReportReturned":
+            return ReportReturned(
+                Source(fields["source_partition"], Offset(fields["source_offset"])), UnitCode(fields["unit"]),
                 None if fields["until"] is None else Millis(fields["until"]), UnitCode(fields["by"]), fields["reason"],
             )  # fmt: skip
     raise NotDecodable(f"unknown kind of act {name}")

@@ -1,9 +1,9 @@
 """Obligations: who owes which report by when, and whether it came. Pure: regimes, tree, arrivals and acts come in.
 
 In time is judged by the first report after the newest withdrawal, so a later correction takes nothing from who was in
-time, and a withdrawal gives nothing back. A report entered by the superior meets the obligation and is marked. Which
-report stands is the rule of `schemas/precedence.py`; when it came is asked on one axis, acceptance or, for histories,
-issue.
+time, and a withdrawal gives nothing back. A report returned for correction opens its obligation again
+(`schemas/fulfilment.py`). One entered by the superior meets the obligation and is marked. Which report stands is the
+rule of `schemas/precedence.py`; when it came is asked on one axis, acceptance or, for histories, issue.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from schemas.act import Decided
-from schemas.figure import Slot
+from schemas.fulfilment import Fulfilment, fulfilment
 from schemas.period import Period, PeriodText, periods_ending
-from schemas.read_model import Arrival, Axis, Decision
+from schemas.read_model import Arrival, Axis, Decision, Return
 from schemas.regime import Occasion, Regime, RegimeId, Reporters
-from schemas.report import Kind, Millis
+from schemas.report import Millis
 from schemas.unit import LineName, Unit, UnitCode, UnitKind, Units
 from schemas.working_days import WorkCalendar
 
@@ -68,8 +68,9 @@ class Duty:
 class Obligation:
     """A duty and what became of it.
 
-    `due` with an extension in it. `reported_at`: the time that counts; `entered_by`: who entered that report for the
-    unit, empty where the unit sent it. `decision`: an extension or exemption that is in force.
+    `due` with an extension in it, and with the time that a return gave. `reported_at`: the time that counts;
+    `entered_by`: who entered that report for the unit, empty where the unit sent it. `decision`: an extension or
+    exemption that is in force. `returned`: the report is there, was returned and waits for its correction.
     """
 
     duty: Duty
@@ -78,6 +79,7 @@ class Obligation:
     reported_at: Millis | None
     entered_by: str
     decision: Decision | None
+    returned: Return | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,21 +111,31 @@ def duties(
 
 
 def judged(
-    duty: Duty, arrivals: Mapping[PeriodText, Sequence[Arrival]], decision: Decision | None, moment: Moment
+    duty: Duty,
+    arrivals: Mapping[PeriodText, Sequence[Arrival]],
+    decision: Decision | None,
+    moment: Moment,
+    returns: Sequence[Return] = (),
 ) -> Obligation:
     """What became of a duty as known at a moment. `arrivals`: those of its unit, form and line, by period.
 
-    `decision` is the newest about it that was known then (`decisions_at`).
+    `decision` is the newest about it that was known then (`decisions_at`), `returns` those in force then, of its unit
+    at least (`fulfilment.in_force`).
     """
-    found = [_reported(arrivals.get(part, ()), moment) for part in duty.parts]
-    reports = [one for one in found if one is not None]
-    reported = max(reports, key=lambda one: one.came_at(moment.axis)) if len(reports) == len(found) else None
-    at = None if reported is None else reported.came_at(moment.axis)
     due = duty.due
     if decision is not None and decision.about.until is not None:
         due = max(due, datetime.fromtimestamp(decision.about.until / 1000, due.tzinfo))
-    by = "" if reported is None else reported.entered_by
-    return Obligation(duty, _status(decision, due, at, moment), due, at, by, decision)
+    limit = Millis(int(due.timestamp() * 1000))
+    found = [fulfilment(arrivals.get(part, ()), returns, limit, moment.at, moment.axis) for part in duty.parts]
+    met = [one.met for one in found if one.met is not None]
+    reported = max(met, key=lambda one: one.came_at(moment.axis)) if len(met) == len(found) else None
+    if (latest := max(one.limit for one in found)) > limit:
+        due = datetime.fromtimestamp(latest / 1000, due.tzinfo)
+    return Obligation(
+        duty, _status(decision, found, moment), due,
+        None if reported is None else reported.came_at(moment.axis), "" if reported is None else reported.entered_by,
+        decision, next((one.returned for one in found if one.returned is not None), None),
+    )  # fmt: skip
 
 
 def decisions_at(decisions: Iterable[Decision], moment: Moment) -> Mapping[tuple[str, str, str], Decision]:
@@ -148,33 +160,16 @@ def owed(statuses: Counter[Status]) -> int:
     return statuses.total() - statuses[Status.NOT_SUBJECT]
 
 
-def _status(decision: Decision | None, due: datetime, at: Millis | None, moment: Moment) -> Status:
+def _status(decision: Decision | None, found: Sequence[Fulfilment], moment: Moment) -> Status:
     if decision is not None and decision.about.decided is Decided.NOT_SUBJECT:
         return Status.NOT_SUBJECT
-    limit = due.timestamp() * 1000
-    if at is not None:
-        return Status.IN_TIME if at <= limit else Status.LATE
-    if moment.at > limit:
+    waiting = [one for one in found if one.met is None]
+    if not waiting:
+        in_time = all(one.met and one.met.came_at(moment.axis) <= one.limit and not one.late for one in found)
+        return Status.IN_TIME if in_time else Status.LATE
+    if any(moment.at > one.limit for one in waiting):
         return Status.MISSING
     return Status.OPEN if decision is None else Status.EXTENDED
-
-
-def _reported(arrivals: Sequence[Arrival], moment: Moment) -> Arrival | None:
-    """The report that meets a series: in each slot the first after its newest withdrawal; of the two the earlier."""
-    known = [one for one in arrivals if one.came_at(moment.axis) <= moment.at]
-    met = []
-    for slot in (Slot.OWN, Slot.ENTERED):
-        in_slot = sorted((one for one in known if one.slot is slot), key=_precedence)
-        after: list[Arrival] = []
-        for one in in_slot:
-            after = [] if one.kind is Kind.WITHDRAWAL else [*after, one]
-        met += after
-    return min(met, key=lambda one: (one.came_at(moment.axis), one.slot), default=None)
-
-
-def _precedence(arrival: Arrival) -> tuple[int, int, int]:
-    """Ascending: higher revision, then lower source (contract 2)."""
-    return arrival.revision, -arrival.source.partition, -arrival.source.offset
 
 
 def _occasions(regime: Regime, calendar: WorkCalendar, first: date, last: date) -> Iterator[Occasion]:

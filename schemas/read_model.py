@@ -12,7 +12,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Protocol
 
-from schemas.act import ObligationDecided
+from schemas.act import ObligationDecided, ReportReturned
 from schemas.catalogue import Catalogue
 from schemas.figure import Slot
 from schemas.form import Form, FormId
@@ -198,6 +198,19 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Return:
+    """A report returned for correction, or such a return taken back: what it says, its broker's and author's time."""
+
+    about: ReportReturned
+    recorded_at: Millis
+    issued_at: Millis
+
+    def made_at(self, axis: Axis) -> Millis:
+        """When it was made, on an axis."""
+        return self.recorded_at if axis is Axis.ACCEPTED else self.issued_at
+
+
+@dataclass(frozen=True, slots=True)
 class CountedLink:
     """One level on a report's way up. `version` is that of the unit's total now, empty where it has none yet."""
 
@@ -296,6 +309,9 @@ class ReadModel(Protocol):
 
     def decisions(self) -> Sequence[Decision]:
         """All decisions on obligations, in the order of the log."""
+
+    def returns(self) -> Sequence[Return]:
+        """All returns for correction, in the order of the log."""
 
     def counted_up_to(self, source: Source) -> tuple[CountedLink, ...]:
         """The units above an accepted report, lowest first, and whether each one's total covers it, link by link.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator
 
-from schemas.act import Decided, ObligationDecided
+from schemas.act import Decided, ObligationDecided, ReportReturned
 from schemas.figure import ScopeCode, Slot, State
 from schemas.form import FormId
 from schemas.period import PeriodText
-from schemas.read_model import Arrival, Decision
+from schemas.read_model import Arrival, Decision, Return
 from schemas.report import Kind, Millis, Offset, Revision, Source
 from schemas.unit import LineName, UnitCode
 
@@ -24,6 +24,8 @@ FROM own JOIN pages ON own.page = pages.page
 WHERE pages.form = ? AND pages.scope = ? AND pages.line = ? AND pages.period = ?"""
 _DECISIONS = """SELECT regime, unit, period, decided, until, by_unit, reason, recorded_at, issued_at
 FROM decisions ORDER BY acts_offset"""
+_RETURNS = """SELECT source_partition, source_offset, unit, until, by_unit, reason, recorded_at, issued_at
+FROM returns ORDER BY acts_offset"""
 
 
 def arrivals(
@@ -56,3 +58,12 @@ def decisions(connection: sqlite3.Connection) -> Iterator[Decision]:
             regime, unit, period, Decided(decided), None if until is None else Millis(until), by, reason
         )
         yield Decision(about, Millis(recorded), Millis(issued))
+
+
+def returns(connection: sqlite3.Connection) -> Iterator[Return]:
+    """All returns for correction, in the order of the log."""
+    for partition, offset, unit, until, by, reason, recorded, issued in connection.execute(_RETURNS):
+        about = ReportReturned(
+            Source(partition, Offset(offset)), unit, None if until is None else Millis(until), by, reason
+        )
+        yield Return(about, Millis(recorded), Millis(issued))

@@ -13,7 +13,7 @@ from pathlib import Path
 from schemas.read_model import NotReady
 
 FILE_NAME = "read-model.sqlite"
-LAYOUT = 2
+LAYOUT = 3
 """Raised with every change of the tables; another layout is refused, `rebuild` makes it anew."""
 
 _MAPPED_BYTES = 2**30
@@ -62,6 +62,10 @@ CREATE TABLE decisions (
     acts_offset INTEGER PRIMARY KEY, recorded_at INTEGER NOT NULL, issued_at INTEGER NOT NULL, regime TEXT NOT NULL,
     unit TEXT NOT NULL, period TEXT NOT NULL, decided TEXT NOT NULL, until INTEGER, by_unit TEXT NOT NULL,
     reason TEXT NOT NULL);
+CREATE TABLE returns (
+    acts_offset INTEGER PRIMARY KEY, recorded_at INTEGER NOT NULL, issued_at INTEGER NOT NULL,
+    source_partition INTEGER NOT NULL, source_offset INTEGER NOT NULL, unit TEXT NOT NULL, until INTEGER,
+    by_unit TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE INDEX rejections_by_key ON rejections (key, accepted_at);
 """
 

@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 
 from consumers.read_model.answers import Answer, entered, form_for
-from consumers.read_model.arrivals import KINDS, arrivals, decisions
+from consumers.read_model.arrivals import KINDS, arrivals, decisions, returns
 from consumers.read_model.checking import check
 from consumers.read_model.database import open_reader
 from consumers.read_model.filling import is_filling
@@ -39,6 +39,7 @@ from schemas.read_model import (
     OwnRevision,
     ReadModelError,
     RejectedReport,
+    Return,
     SeriesHead,
     StandingCheck,
     StoredOffset,
@@ -176,6 +177,11 @@ class SqliteReadModel:
         """All decisions on obligations, in the order of the log."""
         with self._at_once() as connection:
             return tuple(decisions(connection))
+
+    def returns(self) -> Sequence[Return]:
+        """All returns for correction, in the order of the log."""
+        with self._at_once() as connection:
+            return tuple(returns(connection))
 
     def counted_up_to(self, source: Source) -> tuple[CountedLink, ...]:
         """The units above an accepted report, lowest first, and whether each one's total covers it, link by link."""

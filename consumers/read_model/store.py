@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from consumers.read_model.database import DatabaseRefused
 from consumers.read_model.decoding import Decoded, Decoder, PageKey
-from schemas.act import CatalogueReleased, ObligationDecided
+from schemas.act import CatalogueReleased, ObligationDecided, ReportReturned
 from schemas.catalogue import Catalogue
 from schemas.codec import NotDecodable
 from schemas.failpoint import failpoint
@@ -51,6 +51,7 @@ ON CONFLICT DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, 
 WHERE excluded.figures_offset < figures_offset"""
 _REJECTION = "INSERT INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _DECISION = "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_RETURN = "INSERT INTO returns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _CATALOGUE = """INSERT INTO catalogue VALUES (1, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET epoch = excluded.epoch, serial = excluded.serial, digest = excluded.digest,
     bundle = excluded.bundle WHERE (excluded.epoch, excluded.serial) > (epoch, serial)"""
@@ -331,6 +332,11 @@ class Store:
                 self._connection.execute(
                     _DECISION, (record.offset, record.time, act.issued_at, about.regime, about.unit, about.period,
                                 about.decided.value, about.until, about.by, about.reason))  # fmt: skip
+            if act is not None and isinstance(act.body, ReportReturned):
+                said = act.body
+                self._connection.execute(
+                    _RETURN, (record.offset, record.time, act.issued_at, said.source.partition, said.source.offset,
+                              said.unit, said.until, said.by, said.reason))  # fmt: skip
             if act is not None and isinstance(act.body, CatalogueReleased):
                 body = act.body
                 if hashlib.sha256(body.bundle).digest() == body.digest:

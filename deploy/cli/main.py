@@ -81,6 +81,7 @@ for _command in (
     regime_commands.regimes_command,
     regime_commands.obligations_command,
     regime_commands.decide_command,
+    regime_commands.return_command,
     stack_commands.verify_command,
     stack_commands.rebuild_command,
     principal_commands.principals,

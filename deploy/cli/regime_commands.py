@@ -1,4 +1,4 @@
-"""Commands about what is owed: regimes, obligations, and decisions on single obligations."""
+"""Commands about what is owed: regimes, obligations, decisions on single obligations, reports returned."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from consumers.export import Layout
 from consumers.obligations import for_terminal, obligation_lines, obligations, regime_lines, summary_lines
 from deploy.cli.options import Day, Moment, PeriodName, data_folder, data_option, examples, format_option
 from deploy.cli.output import print_lines, say
-from deploy.decisions import decide
+from deploy.decisions import decide, send_back
 from deploy.errors import UsageError
 from deploy.reading import millis, open_read_model
 from deploy.reporters import current_catalogue, heads_of
 from deploy.stack import running_stack
-from schemas.act import Decided, ObligationDecided
+from schemas.act import Decided, ObligationDecided, ReportReturned
 from schemas.catalogue import ZONE
+from schemas.form import FormId
 from schemas.obligations import Moment as Known
 from schemas.period import Period
 from schemas.read_model import Axis
 from schemas.regime import RegimeId
-from schemas.unit import UnitCode
+from schemas.unit import UBND, LineName, UnitCode
 
 _WIDE = ("name", "issuer", "basis", "confirmed")
 """What a terminal has no room for."""
@@ -154,6 +155,56 @@ def decide_command(
     )
     decide(running_stack(data_folder(data)), about, millis(issued or datetime.now(UTC)))
     say(f"{what.value}: {regime} of {unit} for {period}")
+
+
+@click.command(
+    "return",
+    epilog=examples(
+        "return --form vaccination-daily --unit 03430 --period 2021-12-14 --until 2021-12-16T17:00:00 --by 106 "
+        '--reason "số hủy lớn hơn số nhận"',
+        'return --form vaccination-daily --unit 03430 --period 2021-12-14 --restore --by 106 --reason "số liệu đúng"',
+    ),
+)
+@click.option("--form", required=True, metavar="FORM", help="Of which form.")
+@click.option("--unit", required=True, metavar="CODE", help="Whose report; the one that counts now is returned.")
+@click.option("--period", required=True, type=PeriodName(), metavar="P", help="For which period.")
+@click.option("--line", default=UBND, show_default=True, metavar="LINE", help="On which line.")
+@click.option("--until", type=Moment(), metavar="TIMESTAMP", help="By when the correction is due, inclusive.")
+@click.option("--restore", is_flag=True, help="Take the return back.")
+@click.option("--by", required=True, metavar="CODE", help="The unit above it that returns it.")
+@click.option("--reason", required=True, metavar="TEXT", help="What is to be corrected; shown with the obligation.")
+@click.option("--issued", type=Moment(), metavar="TIMESTAMP", help="When it was returned.  [default: now]")
+@data_option
+def return_command(
+    *,
+    form: str,
+    unit: str,
+    period: Period,
+    line: str,
+    until: datetime | None,
+    restore: bool,
+    by: str,
+    reason: str,
+    issued: datetime | None,
+    data: Path | None,
+) -> None:
+    """Return a report for correction, or take that back, as a signed act.
+
+    The report stays counted; what it fulfilled is owed again until a corrected one comes.
+    """
+    if (until is not None) == restore:
+        raise UsageError("give one of --until and --restore")
+    stack = running_stack(data_folder(data))
+    with open_read_model(stack.settings()) as model:
+        sent = model.history(UnitCode(unit), FormId(form), period.text, LineName(line))
+    report = next((one for one in sent if one.standing), None)
+    if report is None:
+        raise UsageError(f"no report of {unit} counts in {form} for {period} on {line}: there is nothing to return")
+    about = ReportReturned(
+        report.source, report.unit, None if until is None else millis(until), UnitCode(by), reason.strip()
+    )
+    send_back(stack, about, report, millis(issued or datetime.now(UTC)))
+    say(f"{'return taken back' if restore else 'returned'}: {form} of {unit} for {period}, revision {report.revision}")
 
 
 def _days(day: date | None, first: date | None, last: date | None) -> tuple[date, date]:

@@ -23,6 +23,7 @@ from schemas.act import (
     KeyRevoked,
     ObligationDecided,
     PrincipalBound,
+    ReportReturned,
 )
 from schemas.codec import (
     MARKER,
@@ -58,7 +59,7 @@ from tests.support.signed import CATALOGUE, form_file, second_version
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 FORMS = list(released_catalogue().forms)
-RECORDS = ("figure", "receipts", "act", "act-2", "act-3", "announcement")
+RECORDS = ("figure", "receipts", "act", "act-2", "act-3", "act-4", "announcement")
 STOCK = next(form for form in CATALOGUE.forms if form.id == "stock-count")
 
 FIGURE = Figure(
@@ -92,6 +93,10 @@ ACTS = {
     "act-obligation-decided": Act("6", Millis(6), ObligationDecided(
         "green-zone", UnitCode("03390"), PeriodText("T:2021-12-14:vung-xanh"), Decided.EXTENDED, Millis(2**40),
         UnitCode("106"), "chờ kết quả xét nghiệm")),
+    "act-report-returned": Act("8", Millis(8), ReportReturned(
+        Source(3, Offset(2**33)), UnitCode("03430"), Millis(2**41), UnitCode("106"), "số hủy lớn hơn số nhận")),
+    "act-return-taken-back": Act("9", Millis(9), ReportReturned(
+        Source(0, Offset(0)), UnitCode("03430"), None, UnitCode("106"), "số liệu đúng")),
     "act-obligation-restored": Act("7", Millis(7), ObligationDecided(
         "green-zone", UnitCode("03390"), PeriodText("T:2021-12-14:vung-xanh"), Decided.RESTORED, None, UnitCode("106"),
         "")),

@@ -9,12 +9,13 @@ from functools import cache
 
 import pytest
 
-from schemas.act import Decided, ObligationDecided
+from schemas.act import Decided, ObligationDecided, ReportReturned
 from schemas.catalogue import Catalogue
 from schemas.figure import Slot
+from schemas.fulfilment import in_force
 from schemas.obligations import Duty, Moment, Obligation, Status, decisions_at, duties, judged, owed
 from schemas.period import PeriodText
-from schemas.read_model import Arrival, Axis, Decision
+from schemas.read_model import Arrival, Axis, Decision, Return
 from schemas.report import Kind, Millis, Offset, Revision, Source
 from schemas.unit import UnitCode
 from tests.support.regimes import REGIME, catalogue_with
@@ -61,14 +62,19 @@ def owed_on(made: Catalogue, top: str, first: date, last: date | None = None) ->
 
 
 def of_a1(
-    arrivals: Sequence[Arrival], as_of: str, axis: Axis = Axis.ACCEPTED, decisions: Sequence[Decision] = ()
+    arrivals: Sequence[Arrival],
+    as_of: str,
+    axis: Axis = Axis.ACCEPTED,
+    decisions: Sequence[Decision] = (),
+    returns: Sequence[Return] = (),
 ) -> Obligation:
     (duty,) = owed_on(catalogue(), "a1", DAY)
     moment = Moment(at(as_of), axis)
     by_period: dict[PeriodText, list[Arrival]] = {}
     for one in arrivals:
         by_period.setdefault(one.period, []).append(one)
-    return judged(duty, by_period, decisions_at(decisions, moment).get(("day-regime", "a1", PERIOD)), moment)
+    decision = decisions_at(decisions, moment).get(("day-regime", "a1", PERIOD))
+    return judged(duty, by_period, decision, moment, in_force(returns, moment.at, moment.axis))
 
 
 WITHDRAWN, NIL = Kind.WITHDRAWAL, Kind.NIL
@@ -153,6 +159,63 @@ def test_not_subject_stands_until_it_is_taken_back_and_is_not_owed() -> None:
     assert of_a1([], "2021-12-15T08:00", decisions=[lifted, restored]).status is Status.NOT_SUBJECT
     assert of_a1([], "2021-12-17T08:00", decisions=[lifted, restored]).status is Status.MISSING
     assert owed(Counter({Status.NOT_SUBJECT: 2, Status.LATE: 3})) == 3
+
+
+def sent_back(report: Arrival, when: str, until: str | None, *, issued: str | None = None) -> Return:
+    about = ReportReturned(report.source, UnitCode("a1"), None if until is None else at(until), UnitCode("A"), "sai số")
+    return Return(about, at(when), at(issued or when))
+
+
+IN_TIME, LATE = came("2021-12-13T17:00"), came("2021-12-13T18:00")
+BY_A = came("2021-12-13T16:00", by="A")
+BACK = sent_back(IN_TIME, "2021-12-14T09:00", "2021-12-15T17:00")
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "returns", "as_of", "status", "due"),
+    [
+        ([IN_TIME], [BACK], "2021-12-14T08:59", Status.IN_TIME, "2021-12-13T17:30"),
+        ([IN_TIME], [BACK], "2021-12-14T09:00", Status.OPEN, "2021-12-15T17:00"),
+        ([IN_TIME], [BACK], "2021-12-15T17:01", Status.MISSING, "2021-12-15T17:00"),
+        ([IN_TIME, came("2021-12-15T17:00", 2)], [BACK], "2021-12-20T08:00", Status.IN_TIME, "2021-12-15T17:00"),
+        ([IN_TIME, came("2021-12-15T17:01", 2)], [BACK], "2021-12-20T08:00", Status.LATE, "2021-12-15T17:00"),
+        # who was late has time to correct and stays late
+        ([LATE], [sent_back(LATE, "2021-12-14T09:00", "2021-12-15T17:00")], "2021-12-15T08:00", Status.OPEN,
+         "2021-12-15T17:00"),
+        ([LATE, came("2021-12-14T10:00", 2)], [sent_back(LATE, "2021-12-14T09:00", "2021-12-15T17:00")],
+         "2021-12-20T08:00", Status.LATE, "2021-12-15T17:00"),
+        # a correction crossed the return of what it corrects
+        ([IN_TIME, came("2021-12-14T08:30", 2)], [BACK], "2021-12-20T08:00", Status.IN_TIME, "2021-12-13T17:30"),
+        # taken back, and returned twice
+        ([IN_TIME], [BACK, sent_back(IN_TIME, "2021-12-14T10:00", None)], "2021-12-20T08:00", Status.IN_TIME,
+         "2021-12-13T17:30"),
+        ([IN_TIME], [BACK, sent_back(IN_TIME, "2021-12-15T10:00", "2021-12-16T17:00")], "2021-12-16T08:00",
+         Status.OPEN, "2021-12-16T17:00"),
+        # withdrawn instead of corrected, then sent anew within the time of the return
+        ([IN_TIME, came("2021-12-14T10:00", 2, WITHDRAWN)], [BACK], "2021-12-14T12:00", Status.OPEN,
+         "2021-12-15T17:00"),
+        ([IN_TIME, came("2021-12-14T10:00", 2, WITHDRAWN), came("2021-12-14T11:00", 3)], [BACK], "2021-12-20T08:00",
+         Status.IN_TIME, "2021-12-15T17:00"),
+        # what the superior had entered before says nothing beside the own report that it returned
+        ([BY_A, IN_TIME], [BACK], "2021-12-20T08:00", Status.MISSING, "2021-12-15T17:00"),
+        ([BY_A], [sent_back(BY_A, "2021-12-14T09:00", "2021-12-15T17:00")], "2021-12-14T12:00", Status.OPEN,
+         "2021-12-15T17:00"),
+        ([BY_A, came("2021-12-15T09:00")], [sent_back(BY_A, "2021-12-14T09:00", "2021-12-15T17:00")],
+         "2021-12-20T08:00", Status.IN_TIME, "2021-12-15T17:00"),
+    ],
+)  # fmt: skip
+def test_a_returned_report_is_owed_again_until_its_correction(
+    arrivals: list[Arrival], returns: list[Return], as_of: str, status: Status, due: str
+) -> None:
+    found = of_a1(arrivals, as_of, returns=returns)
+    assert (found.status, found.due) == (status, datetime.fromisoformat(f"{due}:00+07:00"))
+
+
+def test_a_return_is_known_on_its_own_axis_and_told_with_who_returned_it() -> None:
+    backdated = sent_back(IN_TIME, "2022-06-01T08:00", "2021-12-15T17:00", issued="2021-12-14T09:00")
+    found = of_a1([IN_TIME], "2021-12-14T10:00", Axis.ISSUED, returns=[backdated])
+    assert (found.status, found.returned) == (Status.OPEN, backdated)
+    assert of_a1([IN_TIME], "2021-12-14T10:00", Axis.ACCEPTED, returns=[backdated]).status is Status.IN_TIME
 
 
 def test_a_decision_is_known_on_its_own_axis() -> None:

@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 
 from consumers.obligations import obligation_lines, obligations, regime_lines, summary_lines
-from deploy.decisions import refused
+from deploy.decisions import refused, return_refused
 from producers.history import parse_history
-from schemas.act import ACT_TYPE, Act, Decided, ObligationDecided
+from schemas.act import ACT_TYPE, Act, Decided, ObligationDecided, ReportReturned
 from schemas.catalogue import Catalogue
 from schemas.codec import encode_act
 from schemas.figure import Slot
+from schemas.form import FormId
 from schemas.log import Record
 from schemas.obligations import Moment, Obligation, Status, counted, decisions_at, duties, judged, owed
 from schemas.period import PeriodText
-from schemas.read_model import Arrival, Axis, Decision
+from schemas.read_model import Arrival, Axis, Decision, FigureQuery, Return
 from schemas.report import Millis, Offset, Revision, Source
 from schemas.signature import sign
 from schemas.topics import ACTS
@@ -155,8 +156,40 @@ def test_the_read_model_gives_the_same_table_and_lines_for_people(tmp_path: Path
         ("vaccination-daily", "03415", "2021-12-13 17:30", "late", "2021-12-13 18:05"),
     ]
     extended = next(row for row in obligation_lines(found).rows if row[5] == "extended")
-    assert extended[4:] == ("2021-12-24 17:00", "extended", "", "", "106", "chờ kết quả xét nghiệm", "")
+    assert extended[4:] == ("2021-12-24 17:00", "extended", "", "", "106", "chờ kết quả xét nghiệm", "", "")
     assert summary_lines(found).rows[-1][:2] == ("all", 229)
+
+
+def test_a_returned_report_is_owed_again_and_stays_counted(tmp_path: Path) -> None:
+    made = week(tmp_path, ["vaccination-daily"])
+    unit, form, tuesday = UnitCode("03430"), FormId("vaccination-daily"), PeriodText("2021-12-14")
+    with reading(tmp_path / "read-model.sqlite") as model:
+        report = next(one for one in model.history(unit, form, tuesday) if one.standing)
+        total = model.figures(FigureQuery(UnitCode(DISTRICT), form, period=tuesday))
+        about = ReportReturned(report.source, unit, at("2021-12-17T17:00"), UnitCode(DISTRICT), "số hủy quá lớn")
+        issued = at("2021-12-16T09:00")
+        assert return_refused(catalogue(), about, report, issued) is None
+        for wrong, said in (
+            (replace(about, by=UnitCode("03394")), "is not above 03430 on ubnd: 106, 12, VN may return"),
+            (replace(about, reason=""), "needs its reason"),
+            (replace(about, until=issued), "lies before that"),
+        ):
+            assert said in (return_refused(catalogue(), wrong, report, issued) or "")
+        act = encode_act(Act("1", issued, about))
+        signed = sign(OPERATOR, key=unit.encode(), value=act, event_type=ACT_TYPE, event_id="1", time="t")
+        record = Record(ACTS, 0, Offset(1), Millis(issued + 5), signed.key, signed.value, signed.headers)
+        made.store.apply({(ACTS, 0): [record]})
+        assert model.returns() == (Return(about, Millis(issued + 5), issued),)
+        day = date(2021, 12, 14)
+        (one,) = [
+            found
+            for found in obligations(model, unit, day, day, Moment(at("2021-12-16T12:00"), Axis.ISSUED))
+            if found.duty.regime.form == form
+        ]
+        assert (one.status, one.returned, one.reported_at) == (Status.OPEN, model.returns()[0], None)
+        row = dict(zip(obligation_lines([one]).columns, obligation_lines([one]).rows[0], strict=True))
+        assert (row["due"], row["reason"], row["returned_by"]) == ("2021-12-17 17:00", "số hủy quá lớn", "106")
+        assert model.figures(FigureQuery(UnitCode(DISTRICT), form, period=tuesday)) == total
 
 
 def test_a_decision_that_makes_no_sense_is_refused_with_its_reason() -> None:
