@@ -15,7 +15,7 @@ from schemas.exit import Exit
 COMMANDS = {
     "up", "down", "status", "replay", "simulate", "drain", "figures", "rejected", "receipts", "verify", "rebuild",
     "units", "units-import", "principals", "keys", "findings",
-    "indicators", "cumulative", "regimes", "obligations", "decide",
+    "indicators", "cumulative", "regimes", "obligations", "decide", "return",
     "forms", "forms-import", "texts",
 }  # fmt: skip
 
