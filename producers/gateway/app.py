@@ -6,6 +6,7 @@
 | `GET /v1/receipts/{id}`, `GET /v1/receipts` | what became of one report, or of a unit's (`unit`, `since`, `limit`) |
 | `GET /v1/series` | the highest revision of (`unit`, `form`, `period`, `line`, `scope`, `entered_by`), as ETag |
 | `GET /v1/forms`, `/v1/forms/{id}`, `/v1/units`, `/v1/units/{code}`, `/v1/keys` | what reports are made of |
+| `GET /v1/catalogue` | forms, codes and units as one archive, for nodes that judge their reports themselves |
 | `GET /v1/obligations` | what a `unit` owes, due `from` one day `to` another |
 | `GET /v1`, `/v1/openapi.json`, `/v1/openapi-3.0.json`, `/healthz` | about the service; without login |
 """
@@ -31,6 +32,7 @@ from producers.gateway.body import MAX_BODY_BYTES, MOST_REPORTS
 from producers.gateway.desk import Desk
 from producers.gateway.door import Caller, Door
 from producers.gateway.guard import Guard
+from producers.gateway.limits import Limits
 from producers.gateway.openapi import description, downgraded
 from producers.gateway.refusal import MEDIA_TYPE, Language, Refusal, Slug, preferred, refused
 from producers.gateway.store import IDEMPOTENCY_DAYS
@@ -44,11 +46,12 @@ Answerer = Callable[[Request, Caller, Language], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the application is made of. `healthy`: whether everything behind it works."""
+    """What the application is made of. `limits`: of one account. `healthy`: whether everything behind it works."""
 
     door: Door
     desk: Desk
     answers: Answers
+    limits: Limits
     clock: Clock
     healthy: Callable[[], bool]
 
@@ -85,6 +88,8 @@ class Gateway:
             "reports_per_batch": MOST_REPORTS,
             "bytes_per_request": MAX_BODY_BYTES,
             "idempotency_key_expires_after_days": IDEMPOTENCY_DAYS,
+            "reports_per_s": self._parts.limits.rate,
+            "burst": self._parts.limits.burst,
         })  # fmt: skip
 
     async def openapi(self, request: Request) -> Response:
@@ -149,6 +154,7 @@ def application(parts: Parts) -> Starlette:
         "/v1/units": parts.answers.units,
         "/v1/units/{code}": parts.answers.unit,
         "/v1/obligations": parts.answers.obligations,
+        "/v1/catalogue": parts.answers.catalogue,
         "/v1/keys": parts.answers.keys,
     }
     open_routes: dict[str, Any] = {

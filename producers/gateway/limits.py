@@ -17,8 +17,8 @@ class Limits:
     """Buckets by name. `rate` per second, `burst` at once."""
 
     def __init__(self, rate: float, burst: float) -> None:
-        self._rate = rate
-        self._burst = burst
+        self.rate = rate
+        self.burst = burst
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -28,13 +28,13 @@ class Limits:
         A count above the burst is taken from a full bucket, so that a large batch is slow and never impossible.
         """
         with self._lock:
-            level, since = self._buckets.pop(name, (self._burst, now_s))
-            level = min(self._burst, level + max(0.0, now_s - since) * self._rate)
-            lacking = min(count, self._burst) - level
+            level, since = self._buckets.pop(name, (self.burst, now_s))
+            level = min(self.burst, level + max(0.0, now_s - since) * self.rate)
+            lacking = min(count, self.burst) - level
             self._buckets[name] = (level if lacking > 0 else level - count, now_s)
             if len(self._buckets) > _MOST_BUCKETS:
                 self._buckets.popitem(last=False)
-        return 0 if lacking <= 0 else max(1, math.ceil(lacking / self._rate))
+        return 0 if lacking <= 0 else max(1, math.ceil(lacking / self.rate))
 
     def give_back(self, name: str, count: float) -> None:
         """Undo a take that turned out to be none."""

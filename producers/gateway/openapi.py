@@ -93,6 +93,7 @@ def _paths() -> Schema:
                                  (Slug.BAD_REQUEST, *one)),
         "/v1/obligations": _get("What a unit owes, and what became of it", "Obligations",
                                 [unit, _query("from", DAY), _query("to", DAY)], reading),
+        "/v1/catalogue": _catalogue(),
         "/v1/keys": _get("The signing keys of a unit", "Keys", [unit], reading),
     }  # fmt: skip
 
@@ -155,6 +156,27 @@ def _form_schema(parameters: list[Schema], refusals: tuple[Slug, ...]) -> Schema
     about = {"operationId": "getFormSchema", "summary": summary, "parameters": parameters}
     return {
         "get": {**about, "responses": {"200": {"description": summary, "content": content}, **_responses(refusals)}}
+    }
+
+
+def _catalogue() -> Schema:
+    tag: Schema = {"type": "string", "pattern": '^"[0-9a-f]{64}"$'}
+    return {
+        "get": {
+            "operationId": "getCatalogue",
+            "summary": "Forms, code lists, units and all else that reports are judged by, as one archive",
+            "description": "A tar without times and owners, for nodes that judge by themselves; the ETag is its SHA-256.",
+            "parameters": [{"in": "header", "name": "If-None-Match", "required": False, "schema": tag}],
+            "responses": {
+                "200": {
+                    "description": "The archive",
+                    "headers": {"ETag": {"schema": tag, "description": "SHA-256 of the archive, quoted"}},
+                    "content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}},
+                },
+                "304": {"description": "The archive with that digest is the one in force"},
+                **_responses(_COMMON),
+            },
+        }
     }
 
 

@@ -55,7 +55,7 @@ class Service:
         judgment = Judgment(self._registry, settings.partitions)
         desk = Desk(door, self._registry, judgment, self._questions, self.courier, audit)
         answers = Answers(door, self._registry, self._questions, self._lookup, settings.data / SEQUENCES_FILE, owed)
-        self.app: Starlette = application(Parts(door, desk, answers, now_ms, self.healthy))
+        self.app: Starlette = application(Parts(door, desk, answers, limits, now_ms, self.healthy))
 
     def healthy(self) -> bool:
         """Whether reports are taken now."""

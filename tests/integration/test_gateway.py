@@ -24,6 +24,9 @@ from deploy.stack import ProcessState, Stack, running_stack
 from deploy.throwaway import stack_at
 from producers.accounts import Accounts
 from producers.audit import AuditLog, broken_at, read
+from producers.client.answers import Acknowledged
+from producers.client.errors import Clash, NotAllowed
+from producers.client.gateway import GatewayClient
 from producers.errors import KeysError
 from producers.gateway.store import GatewayStore
 from producers.key_changes import KeyChanges
@@ -394,3 +397,33 @@ def test_figures_are_the_fold_of_what_was_sent_and_no_secret_is_in_any_file_but_
     assert any(path.name == "gateway.log" for path in files)
     told = [path.name for path in files for secret in (*secrets, *seeds) if secret in path.read_bytes()]
     assert told == []
+
+
+def test_python_client_sends_one_a_batch_and_signed_and_waits_until_counted(site: Site) -> None:
+    day, other, third = new_day(), new_day(), new_day()
+    with GatewayClient(site.stack.gateway, site.tokens[CLERK]) as client:
+        sent = client.send(report(period=day), key="client-1", after=0)
+        assert client.send(report(period=day), key="client-1", after=0) == sent
+        with pytest.raises(Clash) as clash:
+            client.send(report(17, period=day), after=0)
+        assert clash.value.highest_revision == 1
+        assert client.send(report(17, period=day), after=1).revision == 2
+        first, foreign = client.send_batch([report(period=other), report(period=other, unit="03394")])
+        assert isinstance(first, Acknowledged)
+        assert isinstance(foreign, NotAllowed)
+        form = site.catalogue.form_in_force(FormId(FORM), parse_period(third).last_day)
+        assert form is not None
+        send = Send(form, UnitCode("03390"), PeriodText(third), Kind.NIL, Millis(1_641_000_000_000))
+        record = node_record(site, send)
+        # The gateway learns of the node's key a moment after it is in force.
+        eventually(lambda: isinstance(client.send_signed_batch([record])[0], Acknowledged))
+        (signed,) = client.send_signed_batch([record])
+        assert isinstance(signed, Acknowledged)
+        again = client.send_signed(record)
+        assert signed == again
+        found = client.settled(signed)
+        assert (found.outcome, found.counted[-1].unit, found.settled) == ("accepted", "VN", True)
+        assert client.series("03390", FORM, day).highest_revision == 2
+        ids = [one.id for one in client.receipts("03390", limit=2)]
+        assert {signed.id, first.id} <= set(ids)
+        assert len(ids) == len(set(ids))

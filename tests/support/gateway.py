@@ -94,7 +94,8 @@ class Bench:
     def _application(self) -> Starlette:
         settings = load_settings(data=self.folder, bootstrap="127.0.0.1:1", operator_key=OPERATOR.public.hex())
         registry = HeldRegistry(self.registers)
-        self.door = Door(self.accounts, registry, self.audit, Limits(20, self._burst))
+        limits = Limits(20, self._burst)
+        self.door = Door(self.accounts, registry, self.audit, limits)
         self.questions = Questions(lambda: SqliteReadModel(self.folder / FILE_NAME))
         self.courier = Courier(settings)
         self.lookup = Lookup(self.folder / FILE)
@@ -102,7 +103,7 @@ class Bench:
         desk = Desk(self.door, registry, judgment, self.questions, self.courier, self.audit)
         sequences = self.folder / "sequences.sqlite"
         answers = Answers(self.door, registry, self.questions, self.lookup, sequences, obligations)
-        return application(Parts(self.door, desk, answers, lambda: self.now, lambda: True))
+        return application(Parts(self.door, desk, answers, limits, lambda: self.now, lambda: True))
 
     def headers(self, name: PrincipalName = CLERK, **more: str) -> dict[str, str]:
         """Of a request of an account, with a key. Its token is made at the first."""
