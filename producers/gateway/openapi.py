@@ -165,7 +165,7 @@ def _catalogue() -> Schema:
         "get": {
             "operationId": "getCatalogue",
             "summary": "Forms, code lists, units and all else that reports are judged by, as one archive",
-            "description": "A tar without times and owners, for nodes that judge by themselves; the ETag is its SHA-256.",
+            "description": "A tar without times, for nodes that judge by themselves; the ETag is its SHA-256.",
             "parameters": [{"in": "header", "name": "If-None-Match", "required": False, "schema": tag}],
             "responses": {
                 "200": {
