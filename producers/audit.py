@@ -36,6 +36,7 @@ class Event(StrEnum):
     SUBMISSION = "submission"
     REFUSAL = "refusal"
     ACCOUNT_BOUND = "account_bound"
+    ACCOUNT_LINKED = "account_linked"
     ACCOUNT_REVOKED = "account_revoked"
     TOKEN_MADE = "token_made"
     KEY_REGISTERED = "key_registered"

@@ -4,7 +4,8 @@
     03390-vp-1,03390,clerk,*,2021-12-01,,Văn phòng xã,02133-879-001
 
 Several lines of one account are several bindings. The file is whole for each account that it names and says nothing
-about others; what it does not name stays. A file with one bad line changes nothing.
+about others; what it does not name stays. A file with one bad line changes nothing. A column `subject` links accounts
+to whom the identity provider knows by that `sub`; a file without the column leaves the links as they are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from producers.accounts import Accounts, Person
+from producers.accounts import Accounts, AccountsError, Person
 from producers.audit import AuditLog, Event
 from producers.errors import Problem
 from producers.registration import now_ms, send_acts, signed_act
@@ -31,7 +32,7 @@ from schemas.settings import Settings
 from schemas.signature import SignedRecord, SigningKey
 from schemas.unit import OPEN, UnitCode
 
-COLUMNS = ("principal", "unit", "role", "forms", "valid_from", "valid_to", "name", "contact")
+COLUMNS = ("principal", "unit", "role", "forms", "valid_from", "valid_to", "name", "contact", "subject")
 _NEEDED = COLUMNS[:3]
 
 
@@ -42,6 +43,7 @@ class Wanted:
     name: PrincipalName
     bindings: tuple[Binding, ...]
     person: Person
+    subject: str | None = None
 
 
 class Step(StrEnum):
@@ -69,6 +71,7 @@ def read_principals(text: str, catalogue: Catalogue) -> tuple[list[Wanted], list
         return [], [Problem("line 1", f"no column {', '.join(missing)}; columns are {', '.join(COLUMNS)}")]
     bindings: dict[PrincipalName, list[Binding]] = {}
     people: dict[PrincipalName, Person] = {}
+    subjects: dict[PrincipalName, str] = {}
     problems: list[Problem] = []
     for row in reader:
         cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
@@ -80,7 +83,15 @@ def read_principals(text: str, catalogue: Catalogue) -> tuple[list[Wanted], list
         bindings.setdefault(name, []).append(binding)
         if cells["name"] or cells["contact"] or name not in people:
             people[name] = Person(cells["name"], cells["contact"])
-    wanted = [Wanted(name, tuple(sorted(set(found))), people[name]) for name, found in sorted(bindings.items())]
+        if subject := cells["subject"]:
+            if any(other != name and taken == subject for other, taken in subjects.items()):
+                problems.append(Problem(f"line {reader.line_num}", f"subject {subject!r} is another account's too"))
+            subjects[name] = subject
+    linking = "subject" in (reader.fieldnames or ())
+    wanted = [
+        Wanted(name, tuple(sorted(set(found))), people[name], subjects.get(name, "") if linking else None)
+        for name, found in sorted(bindings.items())
+    ]
     return wanted, problems
 
 
@@ -112,10 +123,11 @@ class Principals:
         return planned(wanted, self._acts.refresh(), now_ms())
 
     def apply(self, changes: Sequence[Change]) -> Mapping[PrincipalName, str]:
-        """Make it so; the tokens of accounts that had none, to be shown once. Raises KeysError.
+        """Make it so; the tokens of accounts that had none, to be shown once. Raises KeysError, AccountsError.
 
         Acts first: a token that is known and may do nothing harms nobody, and repeating the file makes what is missing.
         """
+        self._require_free(change.wanted for change in changes)
         changing = [change.wanted for change in changes if change.step is not Step.SAME]
         self._send([self._bound(one.name, one.bindings) for one in changing])
         self._note((Event.ACCOUNT_BOUND, one.name, one.bindings) for one in changing)
@@ -123,9 +135,21 @@ class Principals:
         for change in changes:
             name = change.wanted.name
             self._accounts.set_person(name, change.wanted.person)
+            self._link(name, change.wanted.subject)
             if all(token.revoked_at is not None for token in self._accounts.tokens(name)):
                 tokens[name] = self.new_token(name)
         return tokens
+
+    def _require_free(self, wanted: Iterable[Wanted]) -> None:
+        for one in wanted:
+            holder = self._accounts.account_of(one.subject) if one.subject else None
+            if holder not in (None, one.name):
+                raise AccountsError(f"subject {one.subject!r} is linked to {holder}: revoke that account first")
+
+    def _link(self, name: PrincipalName, subject: str | None) -> None:
+        if subject is not None and subject != self._accounts.subject_of(name):
+            self._accounts.set_subject(name, subject)
+            self._audit.note(now_ms(), Event.ACCOUNT_LINKED, principal=name, linked=bool(subject))
 
     def new_token(self, name: PrincipalName) -> str:
         """A new token for an account, its old ones taken back."""
@@ -140,6 +164,7 @@ class Principals:
         if entry is not None and entry.bindings_at(Millis(now_ms() + 1)):
             self._send([self._bound(name, ())])
         stood = self._accounts.revoke(name, now_ms())
+        self._link(name, "")
         self._audit.note(now_ms(), Event.ACCOUNT_REVOKED, principal=name, tokens=stood)
         return stood
 

@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     gateway_unit: str = Field("*", description="unit at and below which the gateway attests; *: everybody")
     gateway_reports_per_s: float = Field(100.0, gt=0, description="reports a second that one account may send for long")
     gateway_burst: int = Field(2000, ge=1, description="reports that one account may send at once")
+    oidc_issuer: str = Field("", description="issuer of the identity provider (OpenID Connect); empty: none")
+    oidc_audience: str = Field("chungsuc", description="audience that the identity provider's tokens for us name")
     stalled_after_s: float = Field(
         60.0,
         gt=0,

@@ -56,8 +56,9 @@ def opened(data: Path | None) -> Iterator[tuple[Principals, Registers, Accounts]
 def plan_command(file: Path, data: Path | None) -> None:
     """Show what applying FILE would change, and change nothing.
 
-    FILE is CSV: principal,unit,role,forms,valid_from,valid_to,name,contact. Roles: clerk, approver, superior (enters
-    for units below), supervisor (reads), operator. Forms: ids with a space between, or * for all. An empty day is open.
+    FILE is CSV: principal,unit,role,forms,valid_from,valid_to,name,contact,subject. Roles: clerk, approver, superior
+    (enters for units below), supervisor (reads), operator. Forms: ids with a space between, or * for all. An empty day
+    is open. subject: by which `sub` the identity provider knows who acts as the account.
     """
     with opened(data) as (changing, registers, _):
         show(changes_of(file, changing, registers))
@@ -118,7 +119,7 @@ def list_command(layout: str, data: Path | None) -> None:
     """Show accounts: bindings, whether a token stands and was ever used, and who answers for them."""
     with opened(data) as (_, registers, accounts):
         rows = [row for entry in registers.principals() for row in rows_of(entry, accounts)]
-    columns = ("principal", "unit", "role", "forms", "valid_from", "valid_to", "token", "name", "contact")
+    columns = ("principal", "unit", "role", "forms", "valid_from", "valid_to", "token", "name", "contact", "subject")
     print_lines(Lines(columns, tuple(rows)), Layout(layout))
 
 
@@ -171,12 +172,12 @@ def give_out(tokens: Mapping[PrincipalName, str], file: Path | None) -> None:
 def rows_of(entry: PrincipalEntry, accounts: Accounts) -> list[tuple[str, ...]]:
     """The lines of one account, one per binding; one that may do nothing has one line."""
     token, person = token_state(accounts, entry.name), accounts.person(entry.name)
+    about = (token, person.name, person.contact, accounts.subject_of(entry.name))
     bindings = entry.bindings_at(Millis(now_ms() + 1))
     if not bindings:
-        return [(entry.name, "", "", "", "", "", token, person.name, person.contact)]
+        return [(entry.name, "", "", "", "", "", *about)]
     return [
-        (entry.name, b.unit, b.role.value, " ".join(b.forms), b.valid_from.isoformat(), b.valid_to.isoformat(), token,
-         person.name, person.contact)
+        (entry.name, b.unit, b.role.value, " ".join(b.forms), b.valid_from.isoformat(), b.valid_to.isoformat(), *about)
         for b in bindings
     ]  # fmt: skip
 

@@ -22,6 +22,7 @@ from producers.gateway.desk import Desk
 from producers.gateway.door import Door
 from producers.gateway.judgment import Judgment
 from producers.gateway.limits import Limits
+from producers.gateway.provider import Provider, ProviderSettingError
 from producers.gateway.registry import ActRegistry
 from producers.gateway.store import FILE, Lookup
 from producers.registration import now_ms
@@ -29,7 +30,7 @@ from producers.sequences import FILE as SEQUENCES_FILE
 from schemas.metrics import READY
 from schemas.questions import Opener, Questions
 from schemas.serving import Wish, listening
-from schemas.settings import Settings
+from schemas.settings import Settings, SettingsError
 
 logger = logging.getLogger("chungsuc.gateway")
 
@@ -50,7 +51,7 @@ class Service:
         self._registry.start()
         audit = AuditLog(settings.data / AUDIT_FILE)
         limits = Limits(settings.gateway_reports_per_s, settings.gateway_burst)
-        door = Door(self._accounts, self._registry, audit, limits)
+        door = Door(self._accounts, self._registry, audit, limits, provider_of(settings))
         self._lookup = Lookup(settings.data / FILE)
         judgment = Judgment(self._registry, settings.partitions)
         desk = Desk(door, self._registry, judgment, self._questions, self.courier, audit)
@@ -72,6 +73,14 @@ class Service:
         self._questions.close()
         self._lookup.close()
         self._accounts.close()
+
+
+def provider_of(settings: Settings) -> Provider | None:
+    """The identity provider that the settings name, if any. Raises SettingsError."""
+    try:
+        return Provider(settings.oidc_issuer, settings.oidc_audience) if settings.oidc_issuer else None
+    except ProviderSettingError as error:
+        raise SettingsError(f"CHUNGSUC_OIDC_ISSUER: {error}") from error
 
 
 async def _become_ready(server: uvicorn.Server, service: Service, wish: Wish) -> None:

@@ -21,6 +21,7 @@ from producers.gateway.desk import Desk
 from producers.gateway.door import Door
 from producers.gateway.judgment import Judgment
 from producers.gateway.limits import Limits
+from producers.gateway.provider import Provider
 from producers.gateway.registry import Attesting
 from producers.gateway.store import FILE, GatewayStore, Lookup
 from schemas.act import AttesterRegistered, PrincipalBound
@@ -73,8 +74,9 @@ class HeldRegistry:
 class Bench:
     """The application without a broker: whatever does not need one can be asked."""
 
-    def __init__(self, folder: Path, burst: float = 1500) -> None:
+    def __init__(self, folder: Path, burst: float = 1500, provider: Provider | None = None) -> None:
         self.folder = folder
+        self._provider = provider
         self._burst = burst
         self.registers = registers()
         self.store = GatewayStore(folder / FILE)
@@ -95,7 +97,7 @@ class Bench:
         settings = load_settings(data=self.folder, bootstrap="127.0.0.1:1", operator_key=OPERATOR.public.hex())
         registry = HeldRegistry(self.registers)
         limits = Limits(20, self._burst)
-        self.door = Door(self.accounts, registry, self.audit, limits)
+        self.door = Door(self.accounts, registry, self.audit, limits, self._provider)
         self.questions = Questions(lambda: SqliteReadModel(self.folder / FILE_NAME))
         self.courier = Courier(settings)
         self.lookup = Lookup(self.folder / FILE)

@@ -133,6 +133,24 @@ def test_bad_line_is_named_with_its_number(line: str, said: str) -> None:
     assert said in problem.message
 
 
+def test_subject_links_an_account_and_belongs_to_one_only(tmp_path: Path) -> None:
+    head = HEAD.replace("contact", "contact,subject")
+    wanted, problems = read_principals(head + "a,c1,clerk,*,,,,,s-1\nb,c2,clerk,*,,,,,\n", CATALOGUE)
+    assert not problems
+    assert [one.subject for one in wanted] == ["s-1", ""]
+    assert [one.subject for one in read_principals(HEAD + "a,c1,clerk,*,,,,\n", CATALOGUE)[0]] == [None]
+    (problem,) = read_principals(head + "a,c1,clerk,*,,,,,s-1\nb,c2,clerk,*,,,,,s-1\n", CATALOGUE)[1]
+    assert (problem.where, problem.message) == ("line 3", "subject 's-1' is another account's too")
+    accounts = Accounts(tmp_path / "principals.sqlite")
+    accounts.set_subject(NAME, "s-1")
+    accounts.set_subject(NAME, "s-2")
+    assert (accounts.account_of("s-1"), accounts.account_of("s-2")) == (None, NAME)
+    assert accounts.subject_of(NAME) == "s-2"
+    accounts.set_subject(NAME, "")
+    assert accounts.account_of("s-2") is None
+    accounts.close()
+
+
 def test_file_without_the_columns_is_refused() -> None:
     wanted, (problem,) = read_principals("name,unit\na,b\n", CATALOGUE)
     assert wanted == []
