@@ -1,8 +1,8 @@
 """The door: who comes in, by its account's token or by the identity provider's; how often; what it may read.
 
-Default deny. An account's token is proven once by scrypt, which is slow on purpose; either is then remembered by its SHA-256 as long
-as it stands: until it is revoked, its time is over, or the account is linked to somebody else.
-Attempts that prove nothing are limited by the address they come from, not by the account they name: else anybody could
+Default deny. An account's token is proven once by scrypt, which is slow on purpose; either is then remembered by its
+SHA-256 as long as it stands: until it is revoked, its time is over, or the account is linked to somebody else. Attempts
+that prove nothing are limited by the address they come from, not by the account they name: else anybody could
 lock an account out.
 """
 
