@@ -20,6 +20,10 @@ class OutboxError(ProducerError):
     """An outbox that can't be read or written: no space, another version, damaged."""
 
 
+class NotNowError(OutboxError):
+    """An outbox that can't be written for the time being: no space, or another holds it. What it has is whole."""
+
+
 class PublishError(ProducerError):
     """The cluster did not take what was sent, within the bound. The outbox still has it."""
 

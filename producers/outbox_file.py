@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from producers.errors import OutboxError
+from producers.errors import NotNowError, OutboxError
 from schemas.signature import Header
 
 _VERSION = 1
@@ -45,6 +45,11 @@ WHERE state = 'sent' AND "offset" IS NULL"""
 """Rows whose acknowledgement was lost are asked for with every accepted receipt; without it each reads all rows.
 Made at every opening, for outboxes that are older than it."""
 _COUNT = struct.Struct("<H")
+_NO_SPACE = (
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMMAP,
+)  # fmt: skip
+"""What SQLite says of a full disk: writes past the end of a quota, and its shared index, fail by other names."""
 
 
 def open_file(path: Path) -> sqlite3.Connection:
@@ -85,8 +90,10 @@ def transaction(database: sqlite3.Connection, path: Path) -> Iterator[None]:
 
 def unusable(path: Path, error: sqlite3.DatabaseError) -> OutboxError:
     """What to tell people about it."""
-    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-        return OutboxError(f"no space left for the outbox {path}: nothing of this batch was written; free some, repeat")
+    if error.sqlite_errorcode in _NO_SPACE:
+        return NotNowError(f"no space left for the outbox {path}: nothing of this batch was written; free some, repeat")
+    if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+        return NotNowError(f"the outbox {path} is held by another program: nothing of this batch was written; repeat")
     return OutboxError(f"the outbox {path} can't be used ({error}): nothing of this batch was written")
 
 

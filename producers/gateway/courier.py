@@ -3,6 +3,7 @@
 Requests that come while a round is under way are taken together in the next one: one write to the disk and one wait
 for the broker for all of them. A report is acknowledged to its sender when the broker has acknowledged it (acks=all),
 not before. What was kept and could not be sent goes out by itself when the broker answers, also after a `kill -9`.
+A full disk refuses what comes, and ends nothing: requests are taken again when there is space.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from kafka.errors import KafkaError
 from prometheus_client import Gauge
 
-from producers.errors import KeysError, ProducerError, PublishError
+from producers.errors import KeysError, NotNowError, ProducerError, PublishError
 from producers.gateway.intake import Job, Kept, Taken, remembered, take
 from producers.gateway.refusal import Refusal, Slug, refused
 from producers.gateway.store import FILE, GatewayStore, Placed
@@ -36,11 +37,14 @@ logger = logging.getLogger("chungsuc.gateway")
 
 WAITING = Gauge("chungsuc_gateway_waiting_reports", "Reports kept by the gateway that the broker does not have yet.")
 AWAY = Gauge("chungsuc_gateway_broker_away", "1 while the broker does not take reports.")
+DISK_FULL = Gauge("chungsuc_gateway_disk_full", "1 while the gateway's own file can't be written.")
 
 RETRY_AFTER_S = 5
 ATTEMPT_S = 4.0
 """Each of two attempts in a round; a broker that was restarted answers within one."""
 _TIDY_EVERY_S = 30.0
+_WRITABLE_AGAIN_S = 2.0
+"""How often a full disk is tried."""
 _SEND_AGAIN_AFTER_MS = 600_000
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0)
 _MOST_JOBS = 200
@@ -71,7 +75,7 @@ class Courier:
         self._in_flight: set[tuple[str, str]] = set()
         self._news = threading.Condition()
         self._stopping = False
-        self._away = False
+        self._away = self._disk_full = False
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
         self.ready = threading.Event()
         self.failure: BaseException | None = None
@@ -80,6 +84,11 @@ class Courier:
     def away(self) -> bool:
         """Whether the broker took nothing at the last attempt."""
         return self._away
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether the gateway's own file could not be written when it was tried last."""
+        return self._disk_full
 
     def start(self) -> None:
         """Begin to work; `ready` is set when what waited has been tried."""
@@ -149,7 +158,7 @@ class Courier:
                 if not answer.done():
                     self._landed(job)
                     answer.set_exception(_away())
-        self._away = rounds.away
+        self._away, self._disk_full = rounds.away, rounds.disk_full
 
     def _landed(self, job: Job) -> None:
         """Before anybody is told, so that who repeats the request at once is not told that it is under way."""
@@ -180,6 +189,7 @@ class _Rounds:
         self._landed = landed
         self._failures = 0
         self._tidied = time.monotonic()
+        self.disk_full = False
 
     @property
     def away(self) -> bool:
@@ -188,7 +198,9 @@ class _Rounds:
     @property
     def pause_s(self) -> float:
         """How long to wait for requests: until the next attempt while the broker is away, else until the tidying."""
-        return _PAUSES_S[min(self._failures, len(_PAUSES_S)) - 1] if self.away else _TIDY_EVERY_S
+        if self.away:
+            return _PAUSES_S[min(self._failures, len(_PAUSES_S)) - 1]
+        return _WRITABLE_AGAIN_S if self.disk_full else _TIDY_EVERY_S
 
     def serve(self, jobs: Sequence[tuple[Job, Answer]]) -> None:
         """Keep what is new, send what waits, answer.
@@ -203,7 +215,7 @@ class _Rounds:
         published = self.publish()
         failpoint("gateway.before_answer")
         self._answer(jobs, taken)
-        if published and time.monotonic() - self._tidied > _TIDY_EVERY_S:
+        if published and (self.disk_full or time.monotonic() - self._tidied > _TIDY_EVERY_S):
             self._tidy()
 
     def _answer(self, jobs: Sequence[tuple[Job, Answer]], taken: Sequence[list[Taken] | Refusal]) -> None:
@@ -224,6 +236,9 @@ class _Rounds:
             self._failures += 1
             if self._failures == 1:
                 logger.warning("%s", error)
+        except NotNowError as error:
+            # The broker has them; that is noted in the next round, and until then nobody is told 202.
+            self._no_space(error)
         WAITING.set(self._store.waiting())
         AWAY.set(self.away)
         return not self.away
@@ -233,10 +248,12 @@ class _Rounds:
             return take(self._store, jobs, now_ms())
         except KeysError:
             raise
+        except NotNowError as error:
+            # Nothing was written, nothing is acknowledged, and the next request tries again.
+            self._no_space(error)
         except ProducerError as error:
-            # A full disk: nothing was written, nothing is acknowledged, and the next request tries again.
             logger.error("%s", error)
-            return [_away() for _ in jobs]
+        return [_away() for _ in jobs]
 
     def _outcome(self, taken: Taken) -> Outcome:
         if isinstance(taken, Refusal):
@@ -248,10 +265,29 @@ class _Rounds:
             return refused(Slug.TOO_LARGE, "Máy chủ Kafka không nhận bản ghi này.", "The broker refuses this record.")
         return _sent(taken, placed)
 
+    def _no_space(self, error: NotNowError) -> None:
+        if not self.disk_full:
+            logger.error("%s", error)
+        self.disk_full = True
+        DISK_FULL.set(1)
+
     def _tidy(self) -> None:
-        """Receipts settle rows; what got none for long is sent again; what is old is let go of."""
+        """Let receipts settle rows and old rows go, where the disk has space; where it had none, see whether it has."""
         self._tidied = time.monotonic()
-        now = now_ms()
+        try:
+            if self.disk_full:
+                self._store.try_to_write()
+            self._tidy_up(now_ms())
+        except NotNowError as error:
+            self._no_space(error)
+            return
+        if self.disk_full:
+            logger.info("the gateway's file can be written again")
+        self.disk_full = False
+        DISK_FULL.set(0)
+
+    def _tidy_up(self, now: Millis) -> None:
+        """Receipts settle rows; what got none for long is sent again; what is old is let go of."""
         try:
             if self._store.has_unsettled():
                 read_receipts(self._store.outbox, self._settings, now)

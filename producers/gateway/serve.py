@@ -60,7 +60,8 @@ class Service:
 
     def healthy(self) -> bool:
         """Whether reports are taken now."""
-        return self.courier.ready.is_set() and not self.courier.away and self.failure() is None
+        takes = not self.courier.away and not self.courier.disk_full
+        return self.courier.ready.is_set() and takes and self.failure() is None
 
     def failure(self) -> BaseException | None:
         """What ended one of the threads: the process must end then."""

@@ -126,6 +126,12 @@ class GatewayStore:
         with transaction(self.database, self.outbox.path):
             self.database.executemany("INSERT OR REPLACE INTO receipts_read VALUES (?, ?)", list(ends.items()))
 
+    def try_to_write(self) -> None:
+        """Return when the file takes writes. Raises OutboxError."""
+        (version,) = self.database.execute("PRAGMA user_version").fetchone()
+        with transaction(self.database, self.outbox.path):
+            self.database.execute(f"PRAGMA user_version = {int(version)}")
+
     def remembered(self, principal: str, key: str) -> Remembered | None:
         """What a key of a client stands for."""
         row = self.database.execute(

@@ -343,8 +343,17 @@ def metric(port: int, name: str) -> float:
 
 def peak_mb(pid: int) -> float:
     """The largest resident memory a process ever had (VmHWM)."""
+    return _memory_mb(pid, "VmHWM")
+
+
+def resident_mb(pid: int) -> float:
+    """The resident memory a process has now (VmRSS)."""
+    return _memory_mb(pid, "VmRSS")
+
+
+def _memory_mb(pid: int, name: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines():
-        if line.startswith("VmHWM"):
+        if line.startswith(name):
             return int(line.split()[1]) / 1024
     return 0.0
 

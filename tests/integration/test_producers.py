@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import date
 from itertools import count
@@ -23,6 +26,11 @@ from kafka.admin import NewTopic
 from deploy.kafka import BrokerSettings, Cluster
 from producers.delivery import Delivery, Summary, deliver
 from producers.errors import KeysError, ProducerError, PublishError
+from producers.gateway.courier import Courier, Sent
+from producers.gateway.courier import Outcome as Told
+from producers.gateway.refusal import Refusal
+from producers.gateway.store import FILE as GATEWAY_FILE
+from producers.gateway.store import GatewayStore
 from producers.history import replay
 from producers.keys import NodeKeys
 from producers.outbox import Outbox, State
@@ -37,6 +45,7 @@ from schemas.form import Form, FormId
 from schemas.log import ActReader, Record, TopicReader
 from schemas.period import PeriodText
 from schemas.precedence import Outcome
+from schemas.principal import ALL_UNITS
 from schemas.receipt import Receipt
 from schemas.register import Registers
 from schemas.rejection import Reason, Rejection
@@ -46,6 +55,9 @@ from schemas.signature import Ed25519Key
 from schemas.topics import ACTS, RECEIPTS, REPORTS, TOPICS, partition_of, topic_config
 from schemas.unit import UnitCode
 from tests.support.released import released_catalogue
+from tests.support.signed import registers
+from tests.support.waiting import eventually
+from tests.unit.test_gateway_intake import item, job
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "deploy" / "demo" / "tam-duong"
@@ -418,3 +430,49 @@ def test_simulated_day_is_admitted_whole_and_repeating_it_changes_nothing(settin
 
 def test_errors_are_one_line() -> None:
     assert str(ProducerError("a\n  b")) == "a b"
+
+
+# The gateway's courier on a disk without space
+
+
+@contextmanager
+def no_space(file: Path) -> Iterator[None]:
+    """No file of this process grows beyond what `file` has now: the kernel refuses, as it does over a quota."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def told(answer: Future[list[Told]]) -> Told:
+    try:
+        (found,) = answer.result(20)
+    except Refusal as refusal:
+        return refusal
+    return found
+
+
+def test_courier_without_space_says_so_tells_nobody_202_and_goes_on_when_there_is_some(settings: Settings) -> None:
+    file = settings.data / GATEWAY_FILE
+    with closing(GatewayStore(file)) as store:
+        store.mark_in_force(store.next_key(ALL_UNITS, registers()).kid)
+    courier = Courier(settings)
+    courier.start()
+    try:
+        assert isinstance(told(courier.submit(job(item(1), key="before"))), Sent)
+        with no_space(file.with_name(f"{file.name}-wal")):
+            many = [item(number, period=f"2021-11-{number:02}") for number in range(1, 31)]
+            with pytest.raises(Refusal):
+                courier.submit(job(*many, key="many")).result(20)
+            assert courier.disk_full
+            # It tries the disk again and again meanwhile, and the receipts' place can't be written either.
+            assert isinstance(told(courier.submit(job(item(2), key="in between"))), Refusal)
+            assert courier.failure is None
+        eventually(lambda: not courier.disk_full, 10)
+        found = courier.submit(job(*many, key="many")).result(20)
+        assert [isinstance(one, Sent) for one in found] == [True] * len(many)
+    finally:
+        courier.stop()
+    assert len(log(settings)) == 1 + len(many)

@@ -22,7 +22,7 @@ def all_ready(here: Site) -> None:
     def ready() -> bool:
         return all(
             here.running.state(name) is ProcessState.READY
-            for name in ("ingest-1", "rollup-1", "rollup-2", "read-model")
+            for name in ("ingest-1", "rollup-1", "rollup-2", "read-model", "gateway")
         )
 
     eventually(ready, _READY_WITHIN_S, 0.05)

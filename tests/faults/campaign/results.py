@@ -69,6 +69,7 @@ class Result:
     anomalies: dict[str, list[str]] = field(default_factory=dict)
     peak_mb: dict[str, float] = field(default_factory=dict)
     disk_mb: dict[str, float] = field(default_factory=dict)
+    minutes_mb: dict[str, list[float]] = field(default_factory=dict)
     settle_s: float = -1.0
     verdict: str = BROKEN
     word: str = ""

@@ -135,10 +135,13 @@ class Segment:
         began = time.monotonic()
         try:
             here.nodes.end()
+            here.callers.end()
             here.fresh.within(_SETTLES_WITHIN_S)
             here.running.drained(_SETTLES_WITHIN_S)
         except (AssertionError, TimedOutError) as error:
             self._note(here, f"not settled: {error}")
             return False
+        if here.callers.problems:
+            self.result.anomalies["refused over HTTP"] = here.callers.problems
         self.result.settle_s = round(time.monotonic() - began, 1)
         return True

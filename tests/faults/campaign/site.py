@@ -1,4 +1,4 @@
-"""Where a segment happens: brokers, the lines to them, a stack from `chungsuc up`, nodes that send, small disks.
+"""Where a segment happens: brokers, the lines to them, a stack from `chungsuc up`, nodes and callers, small disks.
 
 With three brokers, the campaign holds them and `up` is given their addresses behind the proxy, as in production, where
 the cluster is somebody else's. With one, it is the embedded broker that `up` starts itself; there is no proxy then.
@@ -12,10 +12,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 
+from deploy.catalogue_release import read_registers
 from deploy.kafka import BrokerSettings, Cluster
+from deploy.operator_key import operator_key
 from schemas.failpoint import VARIABLE
 from schemas.settings import Settings
 from schemas.topics import REJECTED, REPORTS
+from tests.faults.campaign.callers import Callers
 from tests.faults.campaign.disk import SmallDisk
 from tests.faults.campaign.freshness import Freshness
 from tests.faults.campaign.node import DATA, Who
@@ -62,6 +65,7 @@ class Site:
         self.skipped: list[str] = []
         self.running = Running(self.data, base, WORKERS, catalogues=(CATALOGUE,), environment=self.environment)
         self.nodes: Nodes
+        self.callers: Callers
         self.fresh: Freshness
 
     @property
@@ -125,9 +129,16 @@ class Site:
         self.nodes = Nodes(nodes)
         self.nodes.start()
 
+    def start_callers(self) -> None:
+        """The senders over HTTP, each with communes of its own."""
+        catalogue = read_registers(self.settings, operator_key(self.data)).newest_catalogue()
+        assert catalogue is not None
+        self.callers = Callers(self.running, catalogue, self.folder / "callers", self.seed)
+        self.callers.start()
+
     def histories(self) -> list[Path]:
-        """What the nodes and the probe told, one file each."""
-        return [*(node.history for node in self.nodes.all), self.fresh.history]
+        """What nodes, callers and the probe told, one file each."""
+        return [*(node.history for node in self.nodes.all), self.callers.history, self.fresh.history]
 
 
 @contextmanager
@@ -147,6 +158,8 @@ def site(folder: Path, base: int, brokers: int, seed: int) -> Iterator[Site]:
         here.fresh.within(_FIRST_FRESH_S)
         here.start_nodes()
         stack.callback(here.nodes.kill)
+        here.start_callers()
+        stack.callback(here.callers.stop)
         yield here
 
 

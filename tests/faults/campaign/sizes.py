@@ -1,15 +1,19 @@
-"""How large processes and folders become while a segment runs."""
+"""How large processes and folders become while a segment runs: at most, and minute by minute.
+
+The largest says what a machine must have; the minutes say whether it would have ended there, had the segment gone on.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from pathlib import Path
 
 from deploy.errors import StackError
 from tests.faults.campaign.results import Result
 from tests.faults.campaign.site import Site
-from tests.faults.harness import peak_mb
+from tests.faults.harness import peak_mb, resident_mb
 
 log = logging.getLogger("campaign")
 
@@ -17,7 +21,7 @@ _SAMPLE_EVERY_S = 5.0
 
 
 class Sizes:
-    """The largest that each process and folder ever was."""
+    """The largest that each process and folder ever was, and the largest it was in each minute."""
 
     def __init__(self, here: Site, result: Result) -> None:
         self._here = here
@@ -33,18 +37,31 @@ class Sizes:
         self._thread.join()
 
     def _run(self) -> None:
+        began = time.monotonic()
         while not self._over.wait(_SAMPLE_EVERY_S):
+            minute = int((time.monotonic() - began) / 60)
             for name, pid in _pids(self._here).items():
                 try:
-                    _keep(self._result.peak_mb, name, peak_mb(pid))
+                    peak, now = peak_mb(pid), resident_mb(pid)
                 except (FileNotFoundError, ProcessLookupError):
                     continue
+                _keep(self._result.peak_mb, name, peak)
+                _keep_minute(self._result.minutes_mb, name, minute, now)
             for name, folder in _folders(self._here).items():
-                _keep(self._result.disk_mb, name, _size_mb(folder))
+                size = _size_mb(folder)
+                _keep(self._result.disk_mb, name, size)
+                _keep_minute(self._result.minutes_mb, f"{name}, on disk", minute, size)
 
 
 def _keep(largest: dict[str, float], name: str, value: float) -> None:
     largest[name] = round(max(value, largest.get(name, 0.0)), 1)
+
+
+def _keep_minute(minutes: dict[str, list[float]], name: str, minute: int, value: float) -> None:
+    """A minute in which a process did not run has a 0."""
+    found = minutes.setdefault(name, [])
+    found += [0.0] * (minute + 1 - len(found))
+    found[minute] = round(max(value, found[minute]), 1)
 
 
 def _pids(here: Site) -> dict[str, int]:

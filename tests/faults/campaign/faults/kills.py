@@ -27,10 +27,14 @@ POINTS = {
     "publisher.after_produce": "node",
     "publisher.after_ack": "node",
     "outbox.before_mark": "node",
+    "gateway.after_write": "gateway",
+    "gateway.before_answer": "gateway",
 }
+"""Who passes them; what a node does with its outbox, the gateway does too, and whoever comes first is killed."""
 _PASSED_WITHIN_S = 60.0
 ROLLUPS = ("rollup-1", "rollup-2")
 TAKEOVER_WITHIN_S = 60.0
+_ANSWERED_WITHIN_S = 90.0
 
 
 def arm(site: Site, point: str, text: str) -> None:
@@ -52,8 +56,10 @@ def at_point(point: str, role: str, site: Site, random: Random) -> Wound:
         armed.unlink(missing_ok=True)
     at = time.monotonic()
     if role == "node":
-        return Wound("a node", "the kill", at)
+        return Wound("a node or the gateway", "the kill", at)
     victim = eventually(lambda: _gone(before), 10, 0.002)
+    if victim == "gateway":
+        return _answered(site, at)
     return Wound(victim, "the kill", at, restarted=victim)
 
 
@@ -86,6 +92,17 @@ def kill_rollup(site: Site, random: Random) -> Wound:
 @fault("kill.random.read-model", Kind.KILL, weight=2)
 def kill_read_model(site: Site, random: Random) -> Wound:
     return _kill(site, "read-model")
+
+
+@fault("kill.random.gateway", Kind.KILL, weight=2)
+def kill_gateway(site: Site, random: Random) -> Wound:
+    return _answered(site, _kill(site, "gateway").at)
+
+
+def _answered(site: Site, at: float) -> Wound:
+    """The gateway was killed: a caller is told 202 again."""
+    seconds = site.callers.answered_after(at, _ANSWERED_WITHIN_S)
+    return Wound("gateway", "the kill", at, seconds={"answered again": seconds})
 
 
 @fault("kill.random.node", Kind.KILL)

@@ -38,7 +38,8 @@ def _stand_still(pid: int, seconds: float) -> None:
 
 
 for _length, _seconds in (("short", SHORT_S), ("long", LONG_S)):
-    for _name, _roles in (("ingest", ("ingest-1",)), ("rollup", ROLLUPS), ("read-model", ("read-model",))):
+    for _name, _roles in (("ingest", ("ingest-1",)), ("rollup", ROLLUPS), ("read-model", ("read-model",)),
+                          ("gateway", ("gateway",))):  # fmt: skip
         FAULTS[f"stop.{_length}.{_name}"] = Fault(f"stop.{_length}.{_name}", Kind.STOP, partial(stop, _roles, _seconds))
 
 

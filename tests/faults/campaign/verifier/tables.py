@@ -146,8 +146,8 @@ def wire(form: Form, table: Mapping[Dims, Sequence[int]]) -> tuple[tuple[Dims, V
 def seen(form: Form, table: Mapping[Dims, Sequence[int]], columns: Sequence[Measure], *, total: bool) -> Rows:
     """The same as people see it, in the columns of whatever version of the form was shown.
 
-    `total` False: a unit's own report, where everything has a number. A column that `form` lacks is 0, or empty where
-    it is optional.
+    `total` False: a unit's own report, where everything has a number. A column that `form` lacks is empty: nobody was
+    asked for it, and blank is not zero.
     """
     wide = len(form.measures)
     places = {measure.name: at for at, measure in enumerate(form.measures)}
@@ -158,7 +158,7 @@ def seen(form: Form, table: Mapping[Dims, Sequence[int]], columns: Sequence[Meas
         if total and column.across_units is AcrossUnits.NONE:
             return None
         if at is None:
-            return None if column.optional else 0
+            return None
         return None if at in given and not vector[given[at]] else vector[at]
 
     rows = ((about, tuple(cell(vector, column) for column in columns)) for about, vector in table.items())
