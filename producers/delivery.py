@@ -39,11 +39,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class Summary:
-    """What became of the sends: new or known to the outbox, acknowledged (rows that waited before are in that too)."""
+    """What became of the sends: new or known to the outbox, acknowledged (rows that waited before are in that too).
+
+    `moved` of the new ones bear a later time of issue than they came with.
+    """
 
     sends: int = 0
     new: int = 0
     known: int = 0
+    moved: int = 0
     acked: int = 0
     problems: list[Problem] = field(default_factory=list)
 
@@ -96,9 +100,10 @@ class Delivery:
         shown = (lambda acked: progress(acked, len(sends))) if progress else None
         with Publisher(self._settings, self.outbox, progress=shown) as publisher:
             for start in range(0, len(sends), _PUT_AT_ONCE):
-                for put in self.outbox.put(sends[start : start + _PUT_AT_ONCE], signers):
+                for put in self.outbox.put(sends[start : start + _PUT_AT_ONCE], signers, now_ms()):
                     summary.new += put.known is Known.NEW
                     summary.known += put.known is Known.KNOWN
+                    summary.moved += put.moved
                     if put.problem:
                         summary.problems.append(put.problem)
                 publisher.pump()

@@ -78,13 +78,14 @@ class Outbox:
         """Close the file."""
         self.database.close()
 
-    def put(self, sends: Sequence[Send], signers: Mapping[UnitCode, NodeKey]) -> list[Put]:
+    def put(self, sends: Sequence[Send], signers: Mapping[UnitCode, NodeKey], now: Millis | None = None) -> list[Put]:
         """Write a batch, each send signed with its sender's key, in one transaction; what each became, in order.
 
-        Sends of one series come in the order of their issue times. Raises OutboxError, and then nothing was written.
+        Sends of one series come in the order of their issue times. `now`: this host's clock, by which a send is moved
+        past one that a clock ahead of it issued. Raises OutboxError, and then nothing was written.
         """
         with transaction(self.database, self.path):
-            batch = Batch(self.database, signers)
+            batch = Batch(self.database, signers, now)
             result = [batch.put(send) for send in sends]
             batch.write()
         failpoint("outbox.after_write")

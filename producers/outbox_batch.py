@@ -2,13 +2,17 @@
 
 Invariants: a revision never stands for two contents, `sequence` grows by one per key, and content equal to the newest
 revision's is that revision again. Nothing is written before `write`, within the caller's transaction.
+
+A series whose newest send was issued by a clock that was ahead would take nothing more until that moment has come. What
+is issued now, by this host's clock, and was never said in the series is therefore issued just after the newest; what
+comes with an older time stays refused, since an old file must not undo what was sent after it.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from producers.errors import Problem
@@ -19,8 +23,11 @@ from schemas.admission import iso_time
 from schemas.codec import encode_report
 from schemas.report import REPORT_TYPE, Digest, KeyId, Millis, Report, Revision, Series
 from schemas.signature import SignedRecord, sign
-from schemas.topics import MAX_REPORT_BYTES
+from schemas.topics import DAY_MS, MAX_REPORT_BYTES
 from schemas.unit import UnitCode
+
+_NOW_MS = DAY_MS
+"""What was issued within a day before this host's clock is issued now: written by hand, not read from an old file."""
 
 
 class Known(StrEnum):
@@ -35,7 +42,7 @@ class Known(StrEnum):
 class Put:
     """What became of one send at the outbox. `revision` is 0 for a refusal.
 
-    `series` and `issued_at` find its row once the batch is written.
+    `series` and `issued_at` find its row once the batch is written. `moved`: it bears a later time than it came with.
     """
 
     known: Known
@@ -43,6 +50,7 @@ class Put:
     problem: Problem | None = None
     series: int = 0
     issued_at: Millis = Millis(0)
+    moved: bool = False
 
 
 @dataclass(slots=True)
@@ -57,11 +65,18 @@ class SeriesState:
 
 
 class Batch:
-    """One transaction's worth of sends: what is read is read once, what is new is written at the end."""
+    """One transaction's worth of sends: what is read is read once, what is new is written at the end.
 
-    def __init__(self, database: sqlite3.Connection, signers: Mapping[UnitCode, NodeKey]) -> None:
+    `now` is this host's clock; without it no time of issue is moved.
+    """
+
+    def __init__(
+        self, database: sqlite3.Connection, signers: Mapping[UnitCode, NodeKey], now: Millis | None = None
+    ) -> None:
         self._database = database
         self._signers = signers
+        self._now = now
+        self._moved: list[tuple[int, int, int]] = []
         self._series: dict[tuple[str, ...], SeriesState] = {}
         self._sequences: dict[KeyId, int] = {}
         self._pending: dict[tuple[int, int], tuple[bytes, int]] = {}
@@ -83,6 +98,8 @@ class Batch:
             if known is not None:
                 return _refused(send, f"{iso_time(send.issued_at)} is known with other content: issue it at a new time")
             if digest != series.digest:
+                if self._blocked(series, send.issued_at, digest):
+                    return self._put_moved(series, send)
                 newest = iso_time(Millis(series.issued_at))
                 return _refused(send, f"issued {iso_time(send.issued_at)}, before the newest sent of {newest}")
         if digest == series.digest:
@@ -91,6 +108,21 @@ class Batch:
         if len(signed.value) > MAX_REPORT_BYTES:
             return _refused(send, f"the report has {len(signed.value):,} bytes; at most {MAX_REPORT_BYTES:,} are taken")
         return self._keep(series, report, digest, signed, signer.kid)
+
+    def _blocked(self, series: SeriesState, issued_at: Millis, digest: Digest) -> bool:
+        """Whether it is issued now, and only a clock that was ahead stands in its way."""
+        if self._now is None or not series.issued_at > self._now >= issued_at >= self._now - _NOW_MS:
+            return False
+        pending = (found for (of, _), (found, _) in self._pending.items() if of == series.id)
+        said = self._database.execute("SELECT 1 FROM sends WHERE series = ? AND digest = ?", (series.id, digest))
+        return digest not in pending and said.fetchone() is None
+
+    def _put_moved(self, series: SeriesState, send: Send) -> Put:
+        later = Millis(series.issued_at + 1)
+        put = self.put(replace(send, issued_at=later))
+        if put.known is Known.NEW:
+            self._moved.append((series.id, send.issued_at, later))
+        return replace(put, moved=put.known is Known.NEW)
 
     def put_signed(self, report: Report, digest: Digest, record: SignedRecord, kid: KeyId) -> Put:
         """Keep a record that its node signed itself, revision, sequence and all, to be sent exactly as it is."""
@@ -131,6 +163,7 @@ class Batch:
             self._rows,
         )
         execute("INSERT OR REPLACE INTO sequences VALUES (?, ?)", list(self._sequences.items()))
+        execute("INSERT INTO moved VALUES (?, ?, ?)", self._moved)
 
     def series_of(self, series: Series) -> SeriesState:
         """The newest of a series as this batch has it; what is changed in it is written with the batch."""
@@ -150,11 +183,14 @@ class Batch:
         return state
 
     def _known(self, series: int, issued_at: int) -> tuple[bytes, int] | None:
-        pending = self._pending.get((series, issued_at))
+        moved = next((later for of, said, later in self._moved if (of, said) == (series, issued_at)), issued_at)
+        pending = self._pending.get((series, moved))
         if pending is not None:
             return pending
         found: tuple[bytes, int] | None = self._database.execute(
-            "SELECT digest, revision FROM sends WHERE series = ? AND issued_at = ?", (series, issued_at)
+            """SELECT digest, revision FROM sends WHERE series = ?1 AND issued_at = coalesce(
+                 (SELECT issued_at FROM moved WHERE series = ?1 AND said = ?2), ?2)""",
+            (series, issued_at),
         ).fetchone()
         return found
 

@@ -44,6 +44,10 @@ _WON_ELSEWHERE = """CREATE INDEX IF NOT EXISTS sends_won_elsewhere ON sends (won
 WHERE state = 'sent' AND "offset" IS NULL"""
 """Rows whose acknowledgement was lost are asked for with every accepted receipt; without it each reads all rows.
 Made at every opening, for outboxes that are older than it."""
+_MOVED = """CREATE TABLE IF NOT EXISTS moved (
+  series INTEGER NOT NULL, said INTEGER NOT NULL, issued_at INTEGER NOT NULL, PRIMARY KEY (series, said)
+) STRICT, WITHOUT ROWID"""
+"""Sends that were given a later time of issue than they came with (`said`), so that the same send is known again."""
 _COUNT = struct.Struct("<H")
 _NO_SPACE = (
     sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE, sqlite3.SQLITE_IOERR_SHMSIZE,
@@ -67,6 +71,7 @@ def open_file(path: Path) -> sqlite3.Connection:
             elif version != _VERSION:
                 raise OutboxError(f"{path} is an outbox of version {version}; this program knows version {_VERSION}")
             database.execute(_WON_ELSEWHERE)
+            database.execute(_MOVED)
     except sqlite3.DatabaseError as error:
         raise unusable(path, error) from error
     return database

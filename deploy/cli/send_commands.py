@@ -78,6 +78,11 @@ def report(summary: Summary) -> None:
         say(str(problem))
     if len(summary.problems) > _SHOWN_PROBLEMS:
         say(f"… and {len(summary.problems) - _SHOWN_PROBLEMS:,} more")
+    if summary.moved:
+        say(
+            f"{summary.moved:,} of them bear a time of issue just after the newest of their series, which a clock that "
+            "was ahead had issued: check the clock of whoever sent that"
+        )
     click.echo(
         f"sends {summary.sends:,}  new {summary.new:,}  known {summary.known:,}  acknowledged {summary.acked:,}  "
         f"problems {len(summary.problems):,}"

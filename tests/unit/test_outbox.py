@@ -125,6 +125,46 @@ def test_new_content_issued_before_the_newest_is_refused(outbox: Outbox, signers
     assert "before the newest sent" in str(put.problem)
 
 
+AHEAD = Millis(NOON + 70 * 365 * DAY_MS)
+
+
+def test_correction_after_a_clock_that_was_ahead_is_issued_just_after_it_and_known_again(
+    outbox: Outbox, signers: dict[UnitCode, NodeKey]
+) -> None:
+    outbox.put([table(1, issued_at=AHEAD)], signers, AHEAD)
+    corrections = [table(2), table(3, issued_at=NOON + MINUTE)]
+    moved = outbox.put(corrections, signers, Millis(NOON + MINUTE))
+    assert [(put.known, put.revision, put.issued_at, put.moved) for put in moved] == [
+        (Known.NEW, 2, AHEAD + 1, True), (Known.NEW, 3, AHEAD + 2, True),
+    ]  # fmt: skip
+    again = outbox.put(corrections, signers, Millis(NOON + 2 * MINUTE))
+    assert [(put.known, put.revision) for put in again] == [(Known.KNOWN, 2), (Known.KNOWN, 3)]
+    assert revisions(outbox) == [(1, 1), (2, 2), (3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("content", "issued_at", "now"),
+    [
+        pytest.param(2, NOON, NOON + DAY_MS + 1, id="an old file"),
+        pytest.param(2, NOON + 1, NOON, id="its own clock is ahead"),
+        pytest.param(1, NOON, NOON, id="content that was said before: an import repeated with a lost outbox"),
+        pytest.param(2, NOON, None, id="no clock"),
+    ],
+)
+def test_what_is_not_issued_now_is_not_moved_past_a_clock_that_was_ahead(
+    outbox: Outbox, signers: dict[UnitCode, NodeKey], content: int, issued_at: int, now: int | None
+) -> None:
+    outbox.put([table(1, issued_at=AHEAD - 1), table(9, issued_at=AHEAD)], signers)
+    (put,) = outbox.put([table(content, issued_at=issued_at)], signers, None if now is None else Millis(now))
+    assert "before the newest sent" in str(put.problem)
+
+
+def test_nothing_is_moved_past_a_newest_that_is_not_ahead(outbox: Outbox, signers: dict[UnitCode, NodeKey]) -> None:
+    outbox.put([table(1)], signers)
+    (put,) = outbox.put([table(2, issued_at=NOON - MINUTE)], signers, NOON)
+    assert "before the newest sent" in str(put.problem)
+
+
 def test_content_of_the_newest_revision_is_that_revision_again(
     outbox: Outbox, signers: dict[UnitCode, NodeKey]
 ) -> None:

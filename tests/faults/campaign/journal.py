@@ -74,9 +74,9 @@ class JournalOutbox(Outbox):
         super().__init__(path)
         self._journal = journal
 
-    def put(self, sends: Sequence[Send], signers: Mapping[UnitCode, NodeKey]) -> list[Put]:
+    def put(self, sends: Sequence[Send], signers: Mapping[UnitCode, NodeKey], now: Millis | None = None) -> list[Put]:
         """Put, then note."""
-        result = super().put(sends, signers)
+        result = super().put(sends, signers, now)
         for send, put in zip(sends, result, strict=True):
             if put.known is not Known.REFUSED:
                 self._journal.sent(send, put.revision)

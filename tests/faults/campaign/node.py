@@ -37,7 +37,7 @@ from schemas.settings import Settings, load_settings
 from schemas.unit import UnitCode
 from tests.faults.campaign import story
 from tests.faults.campaign.history import FILE as HISTORY
-from tests.faults.campaign.journal import Journal, JournalOutbox
+from tests.faults.campaign.journal import Journal, JournalOutbox, true_ms
 
 log = logging.getLogger("node")
 
@@ -131,7 +131,10 @@ class Node:
             self._deliver(story.turned(sends, order["clock"]))
         finally:
             _turn_clock(0)
-        self._deliver(story.corrected(sends))
+        refused = self.refused
+        self._deliver(story.corrected(sends, true_ms()))
+        if self.refused > refused:
+            raise AssertionError(f"{self.refused - refused} corrections were refused after the clock was put right")
 
     def _order_offline(self, order: dict[str, Any]) -> None:
         """Days without a line: the outbox takes them, one by one; then all go out at once."""

@@ -70,11 +70,10 @@ def clock_offset_ms(clock: str, now_ms: int) -> int:
     return sign * (_HOUR_MS if clock.endswith("h") else _DAY_MS)
 
 
-def corrected(sends: list[Send]) -> list[Send]:
-    """After the clock was put right: one more of each report, an hour and a half after its true time."""
+def corrected(sends: list[Send], now: Millis) -> list[Send]:
+    """After the clock was put right: one more of each report, issued now."""
     newest = {(send.unit, send.form.id): send for send in sends if send.kind is Kind.REPORT}
-    later_ms = _HOUR_MS * 3 // 2
-    return [replace(send, issued_at=Millis(send.issued_at + later_ms), rows=_more(send)) for send in newest.values()]
+    return [replace(send, issued_at=now, rows=_more(send)) for send in newest.values()]
 
 
 def mixed(catalogue: Catalogue, district: UnitCode, turn: int, seed: int) -> list[Send]:
