@@ -125,7 +125,7 @@ class Callers:
             self._journal.sent(send, expected)
         said = {
             "form": send.form.id, "unit": send.unit, "period": send.period, "kind": send.kind.value,
-            "rows": [dict(row) for row in send.rows], "after_revision": after,
+            "rows": [dict(row) for row in send.rows], "narrative": dict(send.narrative or {}), "after_revision": after,
         }  # fmt: skip
         random = Random(f"{self._seed}/{send.series}/{send.issued_at}")
         headers = {"Authorization": f"Bearer {self._tokens[send.unit]}",

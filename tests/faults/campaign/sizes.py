@@ -6,8 +6,11 @@ The largest says what a machine must have; the minutes say whether it would have
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from deploy.errors import StackError
@@ -88,11 +91,14 @@ def _folders(here: Site) -> dict[str, Path]:
 
 def _size_mb(folder: Path) -> float:
     total = 0
-    paths = folder.glob("*.sqlite*") if (folder / "stack.lock").exists() else folder.rglob("*")
-    for path in paths:
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            continue
-        total += status.st_blocks * 512
+    names = folder.glob("*.sqlite*") if (folder / "stack.lock").exists() else _below(folder)
+    for path in names:
+        with suppress(FileNotFoundError):  # it has just been deleted
+            total += path.stat().st_blocks * 512
     return total / 2**20
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All files; folders that go away meanwhile are passed over."""
+    for here, _, names in os.walk(folder):
+        yield from (Path(here, name) for name in names)

@@ -31,6 +31,8 @@ from schemas.unit import LineName, UnitCode
 from tests.faults.campaign.verifier.codes import under_codes_of
 from tests.faults.campaign.verifier.tables import Table, table_of_rows
 
+_EVERYBODY = "*"
+"""Whom a key that attests speaks for, where it is not one unit and those below."""
 _LARGEST_BYTES = 1024 * 1024
 _BOUND = ("ce_id", "ce_source", "ce_type", "ce_time", "kid")
 _NEEDED = (*_BOUND, "ce_specversion", "content-type", "sig")
@@ -248,7 +250,7 @@ class _Case:
         bindings = account.bindings_at(self._record.time) if account else ()
         roles = {"superior"} if self._head["entered_by"] is not None else {"clerk", "approver", "superior"}
         day = self._accepted_on()
-        return entry.unit in self._everybody_above(sender) and any(
+        return entry.unit in {_EVERYBODY, *self._everybody_above(sender)} and any(
             binding.unit == sender
             and binding.role in roles
             and {"*", self._form.id} & set(binding.forms)
