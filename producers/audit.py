@@ -77,13 +77,17 @@ class AuditLog:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines, oldest first. A half-written last line is left out."""
+    """The lines, oldest first. What is no whole line, after a power cut or by a strange hand, is left out."""
     if not path.exists():
         return
     with path.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+            try:
+                found = json.loads(line) if line.endswith(b"\n") else None
+            except ValueError:
+                continue
+            if isinstance(found, dict) and {"at", "event"} <= found.keys():
+                yield found
 
 
 def broken_at(path: Path) -> int | None:

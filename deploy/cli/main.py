@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from consumers.verify import NotVerifiable
 from deploy.cli import (
+    audit_commands,
     form_commands,
     key_commands,
     look_commands,
@@ -86,6 +87,7 @@ for _command in (
     stack_commands.rebuild_command,
     principal_commands.principals,
     key_commands.keys,
+    audit_commands.audit_command,
 ):
     cli.add_command(_command)
 

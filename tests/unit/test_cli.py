@@ -10,11 +10,13 @@ import click
 import pytest
 
 from deploy.cli.main import cli, run
+from producers.audit import AuditLog, Event
 from schemas.exit import Exit
+from schemas.report import Millis
 
 COMMANDS = {
     "up", "down", "status", "replay", "simulate", "drain", "figures", "rejected", "receipts", "verify", "rebuild",
-    "units", "units-import", "principals", "keys", "findings",
+    "units", "units-import", "principals", "keys", "audit", "findings",
     "indicators", "cumulative", "regimes", "obligations", "decide", "return",
     "forms", "forms-import", "texts",
 }  # fmt: skip
@@ -123,3 +125,19 @@ def test_bug_is_one_line_with_the_place_of_its_trace(
     assert str(trace) in said
     assert said.count("\n") == 1
     assert "ZeroDivisionError" in trace.read_text(encoding="utf-8")
+
+
+def test_audit_prints_what_happened_and_tells_a_broken_chain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = AuditLog(tmp_path / "audit.log")
+    for number, event in enumerate([Event.LOGIN, Event.SUBMISSION, Event.LOGIN]):
+        log.note(Millis(1_641_000_000_000 + number * 1000), event, principal="a-vp", report=number)
+    asked = ["audit", "--data", str(tmp_path), "--format", "csv", "--event", "login", "--since", "2022-01-01T08:20:01"]
+    assert run(asked) == Exit.FINE
+    assert capsys.readouterr().out.splitlines() == [
+        "at,event,principal,about", '2022-01-01T08:20:02.000+07:00,login,a-vp,"{""report"": 2}"',
+    ]  # fmt: skip
+    log.path.write_bytes(log.path.read_bytes().replace(b'"report":1', b'"report":9'))
+    assert run(["audit", "--data", str(tmp_path)]) == Exit.FAILED
+    assert "line 3 does not follow" in capsys.readouterr().err
