@@ -6,7 +6,8 @@ numbers are not there is not broken: it says nothing. Finding the same things ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 from consumers.numbers import Blank, Key, Number, Numbers, Span
@@ -15,14 +16,15 @@ from schemas.cross_check import At, CheckKind, CrossCheck, Every
 from schemas.figure import Slot
 from schemas.finding import Finding
 from schemas.form import FormId
-from schemas.period import parse_period
-from schemas.read_model import Axis, FigureQuery, OwnRevision, RowKind
+from schemas.period import PeriodText, parse_period
+from schemas.read_model import Arrival, Axis, FigureQuery, OwnRevision, RowKind
 from schemas.report import Kind, Scope
 from schemas.unit import LineName, UnitCode
 
 Content = tuple[tuple[Key, tuple[int | None, ...]], ...]
 """A whole table, by row."""
 
+_SAME_AT_LEAST = 2
 _NAMED = 5
 """So many others with the same table are named."""
 
@@ -88,7 +90,7 @@ def _compared(
 def _claims(numbers: Numbers, check: CrossCheck, unit: UnitCode, days: Span) -> Iterator[Finding]:
     """A superior's own claim for everything below it against its total, measure by measure."""
     for form, line in _reported(numbers, check, days):
-        for code in numbers.units.subtree(unit, days.last, line):
+        for code in {one.unit for one in _arrivals(numbers, form, line, unit, days, Scope.SUBTREE)}:
             if not numbers.units.has_children(code, days.last, line):
                 continue
             query = _each(numbers, code, form, line, days, RowKind.TOTAL)
@@ -111,9 +113,9 @@ def _claims(numbers: Numbers, check: CrossCheck, unit: UnitCode, days: Span) -> 
 def _same_tables(numbers: Numbers, check: CrossCheck, unit: UnitCode, days: Span) -> Iterator[Finding]:
     """Units below one superior whose whole table for a period is the same and too large to be so by chance."""
     for form, line in _reported(numbers, check, days):
-        for code in numbers.units.subtree(unit, days.last, line):
-            if not numbers.units.has_children(code, days.last, line):
-                continue
+        reporters = {one.unit for one in _arrivals(numbers, form, line, unit, days)}
+        above = Counter(numbers.units.superior(code, days.last, line) for code in reporters - {unit})
+        for code in (code for code, below in above.items() if code is not None and below >= _SAME_AT_LEAST):
             query = _each(numbers, code, form, line, days, RowKind.TOTAL, children=True)
             tables: dict[tuple[str, UnitCode], dict[Key, tuple[int | None, ...]]] = {}
             for row in numbers.model.figures(query).rows:
@@ -135,15 +137,16 @@ def _same_tables(numbers: Numbers, check: CrossCheck, unit: UnitCode, days: Span
 def _two_senders(numbers: Numbers, check: CrossCheck, unit: UnitCode, days: Span) -> Iterator[Finding]:
     """A unit's own report and the one entered for it, both there, with other numbers."""
     for form, line in _reported(numbers, check, days):
-        for code in numbers.units.subtree(unit, days.last, line):
-            for period in _period_texts(numbers, form, line, days):
-                if numbers.units.unit(code, parse_period(period).last_day) is None:
-                    continue
-                slots: dict[Slot, OwnRevision] = {}
-                for one in numbers.model.history(code, form, parse_period(period).text, line):
-                    if _known(numbers, one) and (one.slot not in slots or _newer(one, slots[one.slot])):
-                        slots[one.slot] = one
-                own, entered = slots.get(Slot.OWN), slots.get(Slot.ENTERED)
+        ways: dict[tuple[UnitCode, PeriodText], set[Slot]] = {}
+        for came in _arrivals(numbers, form, line, unit, days):
+            ways.setdefault((came.unit, came.period), set()).add(came.slot)
+        for (code, period), slots in sorted(ways.items()):
+            if len(slots) > 1 and numbers.units.unit(code, parse_period(period).last_day) is not None:
+                newest: dict[Slot, OwnRevision] = {}
+                for one in numbers.model.history(code, form, period, line):
+                    if _known(numbers, one) and (one.slot not in newest or _newer(one, newest[one.slot])):
+                        newest[one.slot] = one
+                own, entered = newest.get(Slot.OWN), newest.get(Slot.ENTERED)
                 if own and entered and Kind.WITHDRAWAL not in (own.kind, entered.kind):
                     yield from _disagreement(numbers, check, own, entered)
 
@@ -287,12 +290,16 @@ def _reported(numbers: Numbers, check: CrossCheck, days: Span) -> Iterator[tuple
             yield found.form, found.line
 
 
-def _period_texts(numbers: Numbers, form: FormId, line: LineName, days: Span) -> Iterator[str]:
-    for found in numbers.model.form_periods():
-        if (found.form, found.line) == (form, line):
-            for period in found.periods:
-                if (days.first or date.min) <= period.first_day and period.last_day <= days.last:
-                    yield period.text
+def _arrivals(
+    numbers: Numbers, form: FormId, line: LineName, top: UnitCode, days: Span, scope: Scope = Scope.OWN
+) -> Sequence[Arrival]:
+    """What `top` and those below it sent: nobody else has a table to look at."""
+    periods = [
+        period.text
+        for found in numbers.model.form_periods() if (found.form, found.line) == (form, line)
+        for period in found.periods if (days.first or date.min) <= period.first_day and period.last_day <= days.last
+    ]  # fmt: skip
+    return numbers.model.arrivals(form, line, periods, numbers.below(top, line, days.last), scope)
 
 
 def _known(numbers: Numbers, revision: OwnRevision) -> bool:

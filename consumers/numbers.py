@@ -72,6 +72,7 @@ class Numbers:
         self.as_of = as_of
         self.axis = axis
         self._tables: dict[FigureQuery, Table | None] = {}
+        self._below: dict[tuple[UnitCode, LineName, date], frozenset[UnitCode]] = {}
 
     def query(self, unit: UnitCode, term: Term, span: Span, kind: RowKind) -> FigureQuery:
         """What a term asks about one unit."""
@@ -144,6 +145,13 @@ class Numbers:
                 found.append(code)
                 waiting += self.units.children(code, span.last, terms[0].line)
         return found
+
+    def below(self, unit: UnitCode, line: LineName, day: date) -> frozenset[UnitCode]:
+        """`unit` and everything below it that day."""
+        key = (unit, line, day)
+        if key not in self._below:
+            self._below[key] = frozenset(self.units.subtree(unit, day, line))
+        return self._below[key]
 
     def name(self, code: UnitCode, day: date) -> str:
         """The unit's name that day, its code where it has none."""

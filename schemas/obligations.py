@@ -15,8 +15,9 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from schemas.act import Decided
+from schemas.form import FormId
 from schemas.fulfilment import Fulfilment, fulfilment
-from schemas.period import Period, PeriodText, periods_ending
+from schemas.period import Period, PeriodText, period_holding, periods_ending
 from schemas.read_model import Arrival, Axis, Decision, Return
 from schemas.regime import Occasion, Regime, RegimeId, Reporters
 from schemas.report import Millis
@@ -102,12 +103,21 @@ def duties(
         due = {one.level: one.due(period, occasion.event, regime.window, calendar) for one in regime.deadlines}
         if not any(first <= moment.date() <= last for moment in due.values()):
             continue  # before the tree is walked: a nation has ten thousand communes and a month of days to look at
-        parts = period.parts(regime.part) if regime.part is not None else (period,)
-        texts = tuple(part.text for part in parts)
-        for unit in _obliged(regime, occasion, units, top):
+        texts = tuple(part.text for part in _parts(regime, occasion))
+        for unit in obliged(regime, occasion, units, top):
             by = due.get(unit.level) or due.get("")
             if by is not None and first <= by.date() <= last:
                 yield Duty(regime, unit, period, by, texts)
+
+
+def asking(
+    regimes: Iterable[Regime], form: FormId, line: LineName, period: Period
+) -> Sequence[tuple[Regime, Occasion]] | None:
+    """On which occasions regimes ask for a form of this very period; None where none in force is about the form."""
+    about = [one for one in regimes if (one.form, one.line) == (form, line) and one.in_force(period.last_day)]
+    if not about:
+        return None
+    return [(one, occasion) for one in about for occasion in _holding(one, period) if period in _parts(one, occasion)]
 
 
 def judged(
@@ -184,7 +194,22 @@ def _occasions(regime: Regime, calendar: WorkCalendar, first: date, last: date) 
             yield Occasion(period, None, ())
 
 
-def _obliged(regime: Regime, occasion: Occasion, units: Units, top: UnitCode) -> Iterator[Unit]:
+def _parts(regime: Regime, occasion: Occasion) -> tuple[Period, ...]:
+    return (occasion.period,) if regime.part is None else occasion.period.parts(regime.part)
+
+
+def _holding(regime: Regime, period: Period) -> Iterator[Occasion]:
+    """The occasions of a regime that a period may be, or be a part of."""
+    if regime.frequency is None:
+        yield from regime.occasions
+    elif period.type is (regime.part or regime.frequency):
+        whole = period_holding(regime.frequency, period.last_day)
+        if regime.asks_for(whole):
+            yield Occasion(whole, None, ())
+
+
+def obliged(regime: Regime, occasion: Occasion, units: Units, top: UnitCode) -> Iterator[Unit]:
+    """Whom of `top` and those below it a regime obliges on an occasion, in the tree of its period's last day."""
     day, line = occasion.period.last_day, regime.line
     below = units.subtree(top, day, line)
     scope: set[UnitCode] | None = None

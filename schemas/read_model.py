@@ -113,10 +113,11 @@ class Figures:
 class Coverage:
     """How many of the expected units a figure holds, and who is missing by name.
 
-    `expected` are the units without children at and below `unit` on the period's last day; who owes a report, and by
-    when, is an obligation (`schemas/obligations.py`). `reported` (nil and entered included) may exceed it: units with
-    children may report themselves too. A withdrawn report is missing. Without `as_of` the counts are those of the
-    published total, `missing` and `expected` of the present reports.
+    `expected` are those of `unit` and below that regimes ask for this form and period, places and agencies, without who
+    was exempted; where no regime is about the form that day (`by_regime` False), the units without children. By when
+    they owe it is an obligation (`schemas/obligations.py`). `reported` (nil and entered included) may exceed it: who is
+    not asked may report too. A withdrawn report is missing. Without `as_of` the counts are those of the published
+    total, `missing` and `expected` of the present reports.
     """
 
     unit: Unit
@@ -131,6 +132,7 @@ class Coverage:
     newest_accepted: Millis | None
     version: str
     as_of: Millis | None = None
+    by_regime: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,9 +305,14 @@ class ReadModel(Protocol):
         """The highest accepted revision of each series, None where nothing was accepted; no series is unknown."""
 
     def arrivals(
-        self, form: FormId, line: LineName, periods: Collection[PeriodText], units: Collection[UnitCode]
+        self,
+        form: FormId,
+        line: LineName,
+        periods: Collection[PeriodText],
+        units: Collection[UnitCode],
+        scope: Scope = Scope.OWN,
     ) -> Sequence[Arrival]:
-        """What came of these series, whatever became of it later. Reports of the units' own scope only."""
+        """What came of these series, whatever became of it later."""
 
     def decisions(self) -> Sequence[Decision]:
         """All decisions on obligations, in the order of the log."""

@@ -166,4 +166,8 @@ class Regime:
     def asks_for(self, period: Period) -> bool:
         """Whether a period of its frequency is one it asks for."""
         on_its_day = not self.weekdays or period.last_day.weekday() in self.weekdays
-        return on_its_day and self.valid_from <= period.last_day <= self.valid_to
+        return on_its_day and self.in_force(period.last_day)
+
+    def in_force(self, day: date) -> bool:
+        """Whether it is in force on a day, which is asked of a period's last one."""
+        return self.valid_from <= day <= self.valid_to

@@ -1,6 +1,6 @@
 """Coverage in words: how many reported, and who is missing by name. No number is shown without it (decision 21).
 
-The units expected are those without children on a period's last day; who owes what by when, obligations say.
+Expected are those whom a regime asks, else the units without children; who owes what by when, obligations say.
 """
 
 from __future__ import annotations

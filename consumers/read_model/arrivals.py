@@ -34,13 +34,14 @@ def arrivals(
     line: LineName,
     periods: Collection[PeriodText],
     units: Collection[UnitCode],
+    scope: ScopeCode = ScopeCode.OWN,
 ) -> Iterator[Arrival]:
     """Every accepted report of these series, period by period."""
     few = len(units) <= _MANY
     wanted = sorted(units)
     statement = _ARRIVALS + (f" AND own.unit IN ({', '.join('?' * len(wanted))})" if few else "")
     for period in periods:
-        parameters = (form, ScopeCode.OWN, line, period, *(wanted if few else ()))
+        parameters = (form, scope, line, period, *(wanted if few else ()))
         for unit, slot, revision, partition, offset, state, accepted, issued, by in connection.execute(
             statement, parameters
         ):

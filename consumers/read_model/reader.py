@@ -17,6 +17,7 @@ from consumers.read_model.answers import Answer, entered, form_for
 from consumers.read_model.arrivals import KINDS, arrivals, decisions, returns
 from consumers.read_model.checking import check
 from consumers.read_model.database import open_reader
+from consumers.read_model.expected import asked_of
 from consumers.read_model.filling import is_filling
 from consumers.read_model.links import links
 from consumers.read_model.standing import About, Contribution, Moment, Page, pages, standing
@@ -49,6 +50,7 @@ from schemas.receipt import Receipt
 from schemas.report import Digest, Millis, Offset, Revision, Scope, Series, Source
 from schemas.unit import UBND, LineName, Unit, UnitCode
 
+_SCOPES = {Scope.OWN: ScopeCode.OWN, Scope.SUBTREE: ScopeCode.SUBTREE}
 _HISTORY = """SELECT slot, revision, state, source_partition, source_offset, accepted_at, issued_at, entered_by, kid,
     digest, form_version, "values", given, dims
 FROM own WHERE page = ? AND unit = ? ORDER BY accepted_at, source_partition, source_offset"""
@@ -109,23 +111,24 @@ class SqliteReadModel:
         with self._at_once() as connection:
             catalogue, trees = self._current()
             form_for(catalogue, form, ())
-            last_day = _last_day(period)
+            last_day, moment = _last_day(period), Moment(as_of, axis)
             found_unit = _unit(catalogue, unit, last_day)
             subtree = trees.subtree(unit, line, last_day)
-            leaves = [catalogue.units.unit(code, last_day) for code in subtree.leaves]
+            asked = asked_of(connection, catalogue, trees, form, line, parse_period(period), unit, moment)
+            codes = subtree.leaves if asked is None else sorted(asked)
+            expected = tuple(one for code in codes if (one := catalogue.units.unit(code, last_day)) is not None)
             page = self._page(About(form, ScopeCode.OWN, line), period)
-            found = standing(connection, page, subtree.codes, Moment(as_of, axis)) if page else {}
+            found = standing(connection, page, subtree.codes, moment) if page else {}
             counting = {code: one for code, one in found.items() if one.state != State.WITHDRAWAL}
             counted = _counted(counting.values())
             version = ""
             if page is not None and as_of is None and not trees.is_leaf(unit, line, last_day):
                 counted, version = self._stored_coverage(page, unit)
             reported, nil, by_others, first, newest = counted
-            expected = tuple(leaf for leaf in leaves if leaf is not None)
             return Coverage(
                 found_unit, form, period, reported, nil, by_others, expected,
-                tuple(leaf for leaf in expected if leaf.code not in counting),
-                Millis(first) if reported else None, Millis(newest) if reported else None, version, as_of)  # fmt: skip
+                tuple(one for one in expected if one.code not in counting), Millis(first) if reported else None,
+                Millis(newest) if reported else None, version, as_of, asked is not None)  # fmt: skip
 
     def form_periods(self) -> tuple[FormPeriods, ...]:
         """Forms and periods that have data, by form and line."""
@@ -150,8 +153,7 @@ class SqliteReadModel:
             catalogue, _ = self._current()
             form_for(catalogue, form, ())
             _unit(catalogue, unit, _last_day(period))
-            code = ScopeCode.SUBTREE if scope is Scope.SUBTREE else ScopeCode.OWN
-            page = self._page(About(form, code, line), period)
+            page = self._page(About(form, _SCOPES[scope], line), period)
             if page is None:
                 return ()
             rows = connection.execute(_HISTORY, (page.page, unit)).fetchall()
@@ -167,11 +169,12 @@ class SqliteReadModel:
                 for row in rows)  # fmt: skip
 
     def arrivals(
-        self, form: FormId, line: LineName, periods: Collection[PeriodText], units: Collection[UnitCode]
-    ) -> Sequence[Arrival]:
+        self, form: FormId, line: LineName, periods: Collection[PeriodText], units: Collection[UnitCode],
+        scope: Scope = Scope.OWN,
+    ) -> Sequence[Arrival]:  # fmt: skip
         """What came of these series, by period."""
         with self._at_once() as connection:
-            return tuple(arrivals(connection, form, line, periods, units))
+            return tuple(arrivals(connection, form, line, periods, units, _SCOPES[scope]))
 
     def decisions(self) -> Sequence[Decision]:
         """All decisions on obligations, in the order of the log."""
@@ -321,9 +324,8 @@ def _parameters(unit: UnitCode | None, limit: int | None) -> tuple[object, ...]:
 
 
 def _head_parameters(series: Series) -> tuple[object, ...]:
-    scope = ScopeCode.SUBTREE if series.scope is Scope.SUBTREE else ScopeCode.OWN
     slot = Slot.ENTERED if series.entered_by else Slot.OWN
-    return series.form, int(scope), series.line, series.period, series.unit, int(slot)
+    return series.form, int(_SCOPES[series.scope]), series.line, series.period, series.unit, int(slot)
 
 
 def _receipt(

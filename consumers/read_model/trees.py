@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from schemas.obligations import obliged
+from schemas.regime import Occasion, Regime, RegimeId
 from schemas.unit import OPEN, LineName, UnitCode, Units
 
 
@@ -26,6 +28,7 @@ class Trees:
         self._changes: dict[LineName, list[date]] = {}
         self._children: dict[tuple[LineName, int], Mapping[UnitCode, tuple[UnitCode, ...]]] = {}
         self._subtrees: dict[tuple[LineName, int, UnitCode], Subtree] = {}
+        self._obliged: dict[tuple[RegimeId, date, int, UnitCode, tuple[UnitCode, ...]], frozenset[UnitCode]] = {}
 
     def children(self, code: UnitCode, line: LineName, day: date) -> tuple[UnitCode, ...]:
         """Units that answer to `code` that day, by code."""
@@ -49,6 +52,15 @@ class Trees:
                 elif here == code or self.units.expected(here, day, line):
                     leaves.append(here)
             found = self._subtrees[line, stretch, code] = Subtree(frozenset(codes), tuple(sorted(leaves)))
+        return found
+
+    def obliged(self, regime: Regime, occasion: Occasion, top: UnitCode) -> frozenset[UnitCode]:
+        """Whom of `top` and those below it a regime obliges on an occasion."""
+        key = (regime.id, regime.valid_from, self._stretch(regime.line, occasion.period.last_day), top, occasion.units)
+        found = self._obliged.get(key)
+        if found is None:
+            units = obliged(regime, occasion, self.units, top)
+            found = self._obliged[key] = frozenset(unit.code for unit in units)
         return found
 
     def _stretch(self, line: LineName, day: date) -> int:

@@ -108,17 +108,25 @@ async def test_a_day_names_the_missing_and_marks_the_numbers_preliminary(client:
 
 
 async def test_a_province_names_its_missing_by_district(client: httpx.AsyncClient) -> None:
-    said = words_of((await client.get("/units/12?form=support-payout")).text)
-    assert "13/106 đơn vị đã báo cáo" in said
+    said = words_of((await client.get(f"/units/12?{SUNDAY}")).text)
+    assert "12/106 đơn vị đã báo cáo" in said
     assert "Huyện Mường Tè: Thị trấn Mường Tè, " in said
+
+
+async def test_nobody_is_called_missing_whom_no_regime_asks(client: httpx.AsyncClient) -> None:
+    friday = words_of((await client.get("/units/12?form=support-payout&from=2021-12-17&to=2021-12-17")).text)
+    assert "13/13 đơn vị đã báo cáo" in friday
+    assert "Chưa có:" not in friday
+    thursday = words_of((await client.get("/units/106?form=support-payout&from=2021-12-16&to=2021-12-16")).text)
+    assert "0 báo cáo; không chế độ báo cáo nào yêu cầu báo cáo kỳ này." in thursday
 
 
 async def test_more_missing_than_can_be_read_are_counted_and_named_by_the_units_below(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumers.dashboard.coverage.NAMED", 92)
-    answer = await client.get("/units/12?form=support-payout")
-    assert "Chưa có: 93 đơn vị. Bấm vào một đơn vị ở bảng dưới" in words_of(answer.text)
+    monkeypatch.setattr("consumers.dashboard.coverage.NAMED", 93)
+    answer = await client.get(f"/units/12?{SUNDAY}")
+    assert "Chưa có: 94 đơn vị. Bấm vào một đơn vị ở bảng dưới" in words_of(answer.text)
     assert "Thị trấn Mường Tè" not in answer.text
 
 

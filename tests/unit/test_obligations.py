@@ -12,12 +12,13 @@ import pytest
 from schemas.act import Decided, ObligationDecided, ReportReturned
 from schemas.catalogue import Catalogue
 from schemas.figure import Slot
+from schemas.form import FormId
 from schemas.fulfilment import in_force
-from schemas.obligations import Duty, Moment, Obligation, Status, decisions_at, duties, judged, owed
-from schemas.period import PeriodText
+from schemas.obligations import Duty, Moment, Obligation, Status, asking, decisions_at, duties, judged, owed
+from schemas.period import PeriodText, parse_period
 from schemas.read_model import Arrival, Axis, Decision, Return
 from schemas.report import Kind, Millis, Offset, Revision, Source
-from schemas.unit import UnitCode
+from schemas.unit import UBND, UnitCode
 from tests.support.regimes import REGIME, catalogue_with
 
 DAY = date(2021, 12, 13)
@@ -254,6 +255,24 @@ def test_what_is_due_on_a_day_is_asked_by_the_deadline_also_of_longer_periods() 
     assert owed_on(made, "a1", date(2021, 12, 14)) == []
     year = MONTHLY.replace('"month"', '"year"')
     assert [d.parts[-1] for d in owed_on(catalogue_with({"y.toml": year}), "a1", date(2021, 12, 16))] == ["2021-12"]
+
+
+def test_who_is_asked_for_a_form_and_period_is_known_without_a_deadline() -> None:
+    week = (REGIME.replace("day-regime", "weekly").replace('frequency = "day"', 'frequency = "week"')
+            .replace('time = "17:30"', 'time = "09:00"\nworking_days = 1'))  # fmt: skip
+    fridays = REGIME.replace('cut_off = "17:30"', 'cut_off = "17:30"\non = ["friday"]')
+    made = catalogue_with({"week.toml": week, "fridays.toml": fridays, "month.toml": MONTHLY})
+
+    def asked(form: str, period: str) -> list[tuple[str, str]] | None:
+        found = asking(made.regimes, FormId(form), UBND, parse_period(period))
+        return None if found is None else [(regime.id, occasion.period.text) for regime, occasion in found]
+
+    assert asked("covid-doses", "2021-12-13") == [("weekly", "2021-W50")]
+    assert asked("covid-doses", "2021-12-17") == [("day-regime", "2021-12-17"), ("weekly", "2021-W50")]
+    assert asked("covid-doses", "C2021-12") == []
+    assert asked("monthly", "2021-12") == [("month-regime", "2021-12")]
+    assert asked("weekly", "2021-W50") is None
+    assert asked("covid-doses", "2001-12-17") is None
 
 
 def test_one_report_serves_several_regimes_and_days_serve_a_week() -> None:
