@@ -24,14 +24,24 @@ _LOOK_EVERY_S = 0.05
 
 @contextmanager
 def stack_at(
-    data: Path, *, port_base: int | None = None, trees: Sequence[Path] = (), workers: int = 1
+    data: Path,
+    *,
+    port_base: int | None = None,
+    trees: Sequence[Path] = (),
+    catalogues: Sequence[Path] = (),
+    workers: int = 1,
 ) -> Iterator[Stack]:
-    """A ready stack on `data`, stopped cleanly at the end of the block; it also ends if this process is killed."""
+    """A ready stack on `data`, stopped cleanly at the end of the block; it also ends if this process is killed.
+
+    `catalogues`: folders whose files join the released catalogue.
+    """
     where = data.absolute()
     base = free_base() if port_base is None else port_base
     arguments = ["--data", str(where), "--port-base", str(base), "--workers", str(workers)]
     for tree in trees:
         arguments += ["--units", str(tree.absolute())]
+    for folder in catalogues:
+        arguments += ["--catalogue", str(folder.absolute())]
     process: subprocess.Popen[bytes] | None = None
     try:
         stack, process = up_bound(where, arguments)

@@ -33,6 +33,7 @@ class Event(StrEnum):
 
     LOGIN = "login"
     LOGIN_REFUSED = "login_refused"
+    LOGOUT = "logout"
     SUBMISSION = "submission"
     REFUSAL = "refusal"
     ACCOUNT_BOUND = "account_bound"

@@ -27,6 +27,13 @@ _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 
+_SIGNS: Mapping[type[ast.operator] | type[ast.cmpop], str] = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*",
+    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
+}  # fmt: skip
+Tree = str | int | list["Tree"]
+
+
 class ExpressionError(ValueError):
     """The rule is not in the grammar."""
 
@@ -57,6 +64,19 @@ class Expression:
     def __call__(self, values: Mapping[str, Any]) -> Any:
         """Whether the rule holds: a bool for integers, an array of bool for arrays of int64."""
         return _evaluate(self._body, values)
+
+    @property
+    def tree(self) -> Tree:
+        """The rule for programs in other languages: a name, a number, or an operator and what it joins."""
+        return _tree(self._body)
+
+    @property
+    def equation(self) -> tuple[str, Arithmetic] | None:
+        """The measure that the rule says must be computed so from others, where it says just that."""
+        match self._body:
+            case ast.Compare(left=ast.Name(id=name), ops=[ast.Eq()], comparators=[ast.BinOp() as right]):
+                return name, Arithmetic(ast.unparse(right), self._constants)
+        return None
 
 
 class Arithmetic(Expression):
@@ -129,4 +149,23 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
             return result
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             return _COMPARISONS[type(op)](_evaluate(left, values), _evaluate(right, values))
+    raise ExpressionError(f"{ast.unparse(node)!r} is not in the grammar of checks")
+
+
+def _tree(node: ast.expr) -> Tree:
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Constant(value=int() as value):
+            return value
+        case ast.BinOp(left=left, op=sign, right=right):
+            return [_SIGNS[type(sign)], _tree(left), _tree(right)]
+        case ast.Compare(left=left, ops=[compared], comparators=[right]):
+            return [_SIGNS[type(compared)], _tree(left), _tree(right)]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return ["neg", _tree(operand)]
+        case ast.UnaryOp(operand=operand):
+            return ["not", _tree(operand)]
+        case ast.BoolOp(op=joined, values=parts):
+            return ["and" if isinstance(joined, ast.And) else "or", *map(_tree, parts)]
     raise ExpressionError(f"{ast.unparse(node)!r} is not in the grammar of checks")

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     gateway_burst: int = Field(2000, ge=1, description="reports that one account may send at once")
     oidc_issuer: str = Field("", description="issuer of the identity provider (OpenID Connect); empty: none")
     oidc_audience: str = Field("chungsuc", description="audience that the identity provider's tokens for us name")
+    entry_session_hours: float = Field(12.0, gt=0, description="how long a login on the entry pages lasts")
     stalled_after_s: float = Field(
         60.0,
         gt=0,

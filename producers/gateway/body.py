@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -167,6 +167,11 @@ def _fingerprint(content: bytes, kind: str, headers: Mapping[str, str]) -> bytes
         digest.update(f"\n{name}:{headers.get(name, '')}".encode())
     digest.update(f"\n{kind}".encode())
     return digest.digest()
+
+
+def fingerprint_of(reports: Sequence[Mapping[str, Any]]) -> bytes:
+    """What makes the reports of a page the same ones."""
+    return hashlib.sha256(json.dumps(list(reports), sort_keys=True, ensure_ascii=False).encode()).digest()
 
 
 def _no_number(text: str) -> None:

@@ -9,12 +9,20 @@ import asyncio
 import logging
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from producers.accounts import FILE as ACCOUNTS_FILE
 from producers.accounts import Accounts
 from producers.audit import FILE as AUDIT_FILE
 from producers.audit import AuditLog
+from producers.entry.app import Beside
+from producers.entry.app import application as pages
+from producers.entry.archive import LogArchive
+from producers.entry.frame import Frame
+from producers.entry.office import Office
+from producers.entry.places import Places
+from producers.entry.sessions import FILE as ENTRY_FILE
+from producers.entry.sessions import EntryFile, Sessions
 from producers.gateway.answers import Answers, Owed
 from producers.gateway.app import Parts, application
 from producers.gateway.courier import Courier
@@ -56,7 +64,14 @@ class Service:
         judgment = Judgment(self._registry, settings.partitions)
         desk = Desk(door, self._registry, judgment, self._questions, self.courier, audit)
         answers = Answers(door, self._registry, self._questions, self._lookup, settings.data / SEQUENCES_FILE, owed)
-        self.app: Starlette = application(Parts(door, desk, answers, limits, now_ms, self.healthy))
+        gateway = application(Parts(door, desk, answers, limits, now_ms, self.healthy))
+        self._file = EntryFile(settings.data / ENTRY_FILE)
+        sessions = Sessions(self._file, settings.entry_session_hours)
+        office = Office(
+            Frame(door, self._accounts, sessions, now_ms), Places(self._registry, door), self._registry,
+            self._questions, answers, self._lookup, desk, LogArchive(settings), owed,
+        )  # fmt: skip
+        self.app: ASGIApp = Beside(gateway, pages(office, audit))
 
     def healthy(self) -> bool:
         """Whether reports are taken now."""
@@ -73,6 +88,7 @@ class Service:
         self._registry.stop()
         self._questions.close()
         self._lookup.close()
+        self._file.close()
         self._accounts.close()
 
 

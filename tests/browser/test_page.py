@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -15,7 +14,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect
 
 from consumers.read_model.database import FILE_NAME
 from schemas.figure import State
@@ -28,20 +27,6 @@ PAGE_PORT, METRICS_PORT = 27560, 27561
 HERE = f"http://127.0.0.1:{PAGE_PORT}"
 SUNDAY = f"{HERE}/units/106?form=vaccination-daily&from=2021-12-19&to=2021-12-19"
 WITHIN_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        why = "no chromium: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
-    with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield one
-        one.close()
 
 
 @dataclass

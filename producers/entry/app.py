@@ -1,0 +1,83 @@
+"""The pages as a web application, beside the gateway's addresses in the same process.
+
+| address | page |
+|---|---|
+| `/login`, `/logout`, `/language` | the session and its language |
+| `/`, `/units/{unit}/day`, `/units/{unit}/nil` | the day's set; "không phát sinh" for the rest |
+| `/units/{unit}/forms/{form}/{period}` | where a report is typed, corrected and sent |
+| `/units/{unit}/receipts/{id}`, `/units/{unit}/history/{form}/{period}` | what became of it; withdrawal |
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from producers.audit import AuditLog
+from producers.entry.days import Days
+from producers.entry.guard import Guard
+from producers.entry.login import Login
+from producers.entry.office import Office
+from producers.entry.receipts import Receipts
+from producers.entry.reports import Reports
+from producers.gateway.app import as_refusal
+from producers.gateway.refusal import Refusal
+from schemas.read_model import ReadModelError
+
+_HERE = Path(__file__).parent
+_SERIES = "{form}/{period}"
+
+
+def application(office: Office, audit: AuditLog) -> ASGIApp:
+    """All pages."""
+    frame, days, reports, receipts = office.frame, Days(office), Reports(office), Receipts(office)
+    login = Login(frame, audit)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        return frame.refused(request, as_refusal(error))
+
+    inside = frame.inside
+    routes = Starlette(
+        routes=[
+            Route("/login", login.ask, methods=["GET"]),
+            Route("/login", login.enter, methods=["POST"]),
+            Route("/logout", inside(login.leave), methods=["POST"]),
+            Route("/language", login.speak, methods=["GET"]),
+            Route("/", inside(days.home), methods=["GET"]),
+            Route("/units/{unit}/day", inside(days.show), methods=["GET"]),
+            Route("/units/{unit}/nil", inside(days.nil), methods=["POST"]),
+            Route("/units/{unit}/other", inside(reports.other), methods=["GET"]),
+            Route("/units/{unit}/forms/" + _SERIES, inside(reports.show), methods=["GET"]),
+            Route("/units/{unit}/forms/" + _SERIES, inside(reports.take), methods=["POST"]),
+            Route("/units/{unit}/receipts/{id}", inside(receipts.show), methods=["GET"]),
+            Route("/units/{unit}/history/" + _SERIES, inside(receipts.history), methods=["GET"]),
+            Route("/units/{unit}/history/" + _SERIES, inside(receipts.withdraw), methods=["POST"]),
+            Mount("/static", StaticFiles(directory=_HERE / "static")),
+        ],
+        middleware=[Middleware(GZipMiddleware, minimum_size=1000)],
+        exception_handlers={Refusal: refused, ReadModelError: refused, HTTPException: refused, Exception: refused},
+    )
+    return Guard(routes)
+
+
+class Beside:
+    """The gateway's addresses and the pages behind one port, each with its own headers and answers."""
+
+    def __init__(self, gateway: ASGIApp, pages: ASGIApp) -> None:
+        self._gateway = gateway
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request to the one it is for."""
+        path = scope.get("path", "")
+        to_gateway = scope["type"] != "http" or path in ("/v1", "/healthz") or path.startswith("/v1/")
+        await (self._gateway if to_gateway else self._pages)(scope, receive, send)
