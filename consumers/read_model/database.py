@@ -8,6 +8,8 @@ and nothing else, so the whole file can be deleted and comes back.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.read_model import NotReady
@@ -130,6 +132,18 @@ def open_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
+@contextmanager
+def damage_as_not_ready(path: Path) -> Iterator[None]:
+    """A file that is damaged answers nothing, and says the way out; whoever asks goes on when it is made anew."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        # Errors that Python's module raises itself bear no code.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        raise NotReady(f"the read model at {path} is damaged ({error}): run `chungsuc rebuild`") from error
+
+
 def open_reader(path: Path) -> sqlite3.Connection:
     """The database for reading only. Raises NotReady while there is none, DatabaseRefused for another layout.
 
@@ -137,6 +151,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """
     if not path.exists():
         raise NotReady(f"there is no read model at {path} yet")
+    with damage_as_not_ready(path):
+        return _opened(path)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60, isolation_level=None, check_same_thread=False
     )

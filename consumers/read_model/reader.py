@@ -16,7 +16,7 @@ from pathlib import Path
 from consumers.read_model.answers import Answer, entered, form_for
 from consumers.read_model.arrivals import KINDS, arrivals, decisions, returns
 from consumers.read_model.checking import check
-from consumers.read_model.database import open_reader
+from consumers.read_model.database import damage_as_not_ready, open_reader
 from consumers.read_model.expected import asked_of
 from consumers.read_model.filling import is_filling
 from consumers.read_model.links import links
@@ -252,9 +252,10 @@ class SqliteReadModel:
         self._follow()
         self._connection.execute("BEGIN")
         try:
-            if not also_filling and is_filling(self._connection):
-                raise NotReady("the read model is being made from the log; it answers once all is counted again")
-            yield self._connection
+            with damage_as_not_ready(self._path):
+                if not also_filling and is_filling(self._connection):
+                    raise NotReady("the read model is being made from the log; it answers once all is counted again")
+                yield self._connection
         finally:
             self._connection.execute("ROLLBACK")
 

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from producers.audit import AuditError
 from producers.gateway.answers import Answers
 from producers.gateway.body import MAX_BODY_BYTES, MOST_REPORTS
 from producers.gateway.desk import Desk
@@ -38,6 +40,8 @@ from producers.gateway.refusal import MEDIA_TYPE, Language, Refusal, Slug, prefe
 from producers.gateway.store import IDEMPOTENCY_DAYS
 from schemas.read_model import NotReady, ReadModelError
 from schemas.report import Millis
+
+logger = logging.getLogger("chungsuc.gateway")
 
 _PROOFS_AT_ONCE = 2
 Clock = Callable[[], Millis]
@@ -123,6 +127,11 @@ def as_refusal(error: Exception) -> Refusal:
         case NotReady():
             words = ("Kho số liệu đang được chuẩn bị; hãy thử lại sau vài giây.", "The read model is being prepared.")
             return refused(Slug.AWAY, *words, Retry_After="2")
+        case AuditError():
+            vietnamese = "Nhật ký kiểm tra chưa ghi được; hãy gửi lại với cùng Idempotency-Key."
+            english = "The audit log can't be written: repeat with the same Idempotency-Key."
+            logger.error("%s", error)
+            return refused(Slug.AWAY, vietnamese, english, Retry_After="5")
         case ReadModelError():
             return refused(Slug.NOT_FOUND, f"Không có câu trả lời: {error}.", f"There is no answer: {error}.")
         case HTTPException(status_code=404):
@@ -173,6 +182,7 @@ def application(parts: Parts) -> Starlette:
         exception_handlers={
             Refusal: refused_answer,
             ReadModelError: refused_answer,
+            AuditError: refused_answer,
             HTTPException: refused_answer,
             Exception: refused_answer,
         },

@@ -127,6 +127,16 @@ async def test_gaps_that_the_operator_found_are_shown_to_the_sender(fresh: Bench
     assert key["sequence"] == {"highest": 3, "gaps": [{"first": 1, "last": 2}], "forks": []}
 
 
+async def test_audit_log_that_cannot_be_written_is_no_bug_and_the_request_may_be_repeated(fresh: Bench) -> None:
+    fresh.audit.path.unlink(missing_ok=True)
+    fresh.audit.path.mkdir()
+    async with client_of(fresh) as client:
+        answer = await post(client, fresh.headers(), report(form="none"))
+    assert "audit log can't be written" in problem(answer, 503, "away")["detail"]
+    assert answer.headers["retry-after"] == "5"
+    assert str(fresh.folder) not in answer.text
+
+
 async def test_idempotency_key_is_needed_and_must_be_one(client: httpx.AsyncClient, bench: Bench) -> None:
     headers = bench.headers()
     headers.pop("Idempotency-Key")

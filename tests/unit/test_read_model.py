@@ -383,3 +383,14 @@ def test_csv_is_plain_and_a_table_groups_numbers_the_vietnamese_way(path: Path) 
 def test_receipts_say_their_time_with_its_offset() -> None:
     lines = receipt_lines([receipt(Source(1, Offset(2)), Outcome.ACCEPTED, 3)])
     assert "2021-12-13T13:13:20.002+07:00" in as_text(lines, Layout.CSV)
+
+
+@pytest.mark.parametrize("kept", [4096, 0], ids=["behind its first page", "from its first byte"])
+def test_damaged_database_answers_nothing_and_names_the_way_out(path: Path, kept: int) -> None:
+    stored(path, doses("a1", DAY, 5))
+    with open_writer(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = path.read_bytes()
+    path.write_bytes(content[:kept] + b"\xa5" * (len(content) - kept))
+    with pytest.raises(NotReady, match="damaged .* `chungsuc rebuild`"):
+        rows_of(path, FigureQuery(UnitCode("a1"), DOSES, DAY, DAY))
