@@ -392,5 +392,5 @@ def test_damaged_database_answers_nothing_and_names_the_way_out(path: Path, kept
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = path.read_bytes()
     path.write_bytes(content[:kept] + b"\xa5" * (len(content) - kept))
-    with pytest.raises(NotReady, match="damaged .* `chungsuc rebuild`"):
+    with pytest.raises(NotReady, match=r"damaged .* `chungsuc rebuild`"):
         rows_of(path, FigureQuery(UnitCode("a1"), DOSES, DAY, DAY))

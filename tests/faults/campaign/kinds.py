@@ -29,7 +29,7 @@ TITLES = {
     Kind.BROKER: "brokers bounced cleanly and hard: leader, controller, all at once",
     Kind.NETWORK: "lines cut, slow, late, half-open between clients and brokers",
     Kind.DISK: "disk full or file locked under outbox, checkpoints, read model",
-    Kind.CLOCK: "a node's clock off by an hour, a day, decades",
+    Kind.CLOCK: "the clock of a node or a worker off by an hour, a day, decades",
     Kind.STORM: "rebalance storm: rollup workers from 2 to 5 and back",
     Kind.CHECKPOINT: "checkpoints lost, damaged, stale; a log cut and grown again",
     Kind.READ_MODEL: "read model lost",

@@ -2,6 +2,7 @@
 
 from tests.faults.campaign.faults import (  # noqa: F401
     brokers,
+    clocks,
     delivery,
     derived,
     disks,

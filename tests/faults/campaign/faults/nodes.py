@@ -1,30 +1,17 @@
-"""What happens at a node: a wrong clock, a month without a line, another version of a form, a broken outbox."""
+"""What happens at a node: a month without a line, another version of a form, a broken outbox."""
 
 from __future__ import annotations
 
 import os
-from functools import partial
 from random import Random
 
 from producers.outbox import FILE as OUTBOX
-from tests.faults.campaign import story
 from tests.faults.campaign.kinds import Kind
 from tests.faults.campaign.node import DATA
-from tests.faults.campaign.registry import FAULTS, Fault, Wound, fault
+from tests.faults.campaign.registry import Wound, fault
 from tests.faults.campaign.site import Site
 
 _DAYS_OFFLINE = 30
-
-
-def wrong_clock(clock: str, site: Site, random: Random) -> Wound:
-    """A node's clock is off, then put right."""
-    node = site.node(random)
-    node.order(order="clock", clock=clock, turn=site.next_turn())
-    return Wound(node.name, "the acknowledgement of what it sent")
-
-
-for _clock in story.CLOCKS:
-    FAULTS[f"clock.{_clock}"] = Fault(f"clock.{_clock}", Kind.CLOCK, partial(wrong_clock, _clock))
 
 
 @fault("offline.30-days", Kind.OFFLINE)
