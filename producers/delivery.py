@@ -17,6 +17,7 @@ from producers.keys import NodeKeys
 from producers.outbox import FILE as OUTBOX_FILE
 from producers.outbox import Outbox
 from producers.outbox_batch import Known
+from producers.outbox_file import told_of
 from producers.publisher import Publisher
 from producers.rebuild import Place, places_of, rebuild, recall
 from producers.registration import now_ms, registered_keys
@@ -88,6 +89,10 @@ class Delivery:
         Sends of one series come in the order of their issue times. Data errors are in the summary's problems. Raises a
         ProducerError or LogUnreachable; what the outbox took by then goes out with the next delivery.
         """
+        with told_of(self.outbox.path):
+            return self._deliver(sends, catalogue, progress)
+
+    def _deliver(self, sends: Sequence[Send], catalogue: Catalogue, progress: Progress | None) -> Summary:
         signers = registered_keys(
             self._settings, self._acts, self._operator, self._keys, (send.sender for send in sends)
         )

@@ -54,6 +54,7 @@ _NO_SPACE = (
     sqlite3.SQLITE_IOERR_SHMMAP,
 )  # fmt: skip
 """What SQLite says of a full disk: writes past the end of a quota, and its shared index, fail by other names."""
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def open_file(path: Path) -> sqlite3.Connection:
@@ -93,12 +94,25 @@ def transaction(database: sqlite3.Connection, path: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """Whatever is done with an outbox here, a file that can't be read is told as one line."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise unusable(path, error) from error
+
+
 def unusable(path: Path, error: sqlite3.DatabaseError) -> OutboxError:
     """What to tell people about it."""
     if error.sqlite_errorcode in _NO_SPACE:
         return NotNowError(f"no space left for the outbox {path}: nothing of this batch was written; free some, repeat")
     if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
         return NotNowError(f"the outbox {path} is held by another program: nothing of this batch was written; repeat")
+    if error.sqlite_errorcode in _DAMAGED:
+        return OutboxError(
+            f"the outbox {path} is damaged ({error}): delete it and send again; what it had sent is read from `reports`"
+        )
     return OutboxError(f"the outbox {path} can't be used ({error}): nothing of this batch was written")
 
 

@@ -132,6 +132,21 @@ def open_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def files_of(path: Path) -> tuple[int, ...]:
+    """Which files a database lies in: itself, its log, the log's index. Raises NotReady without the first."""
+    first, *others = (_inode(path.with_name(path.name + end)) for end in ("", "-wal", "-shm"))
+    if not first:
+        raise NotReady(f"there is no read model at {path} yet")
+    return (first, *others)
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
 @contextmanager
 def damage_as_not_ready(path: Path) -> Iterator[None]:
     """A file that is damaged answers nothing, and says the way out; whoever asks goes on when it is made anew."""

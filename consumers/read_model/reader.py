@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from weakref import WeakSet
 
 from consumers.read_model.answers import Answer, entered, form_for
 from consumers.read_model.arrivals import KINDS, arrivals, decisions, returns
 from consumers.read_model.checking import check
-from consumers.read_model.database import damage_as_not_ready, open_reader
+from consumers.read_model.database import damage_as_not_ready, files_of, open_reader
 from consumers.read_model.expected import asked_of
 from consumers.read_model.filling import is_filling
 from consumers.read_model.links import links
@@ -70,22 +72,34 @@ _REJECTIONS = """SELECT source_partition, source_offset, key, reason, field, det
 FROM rejections {where} ORDER BY accepted_at DESC, source_partition, source_offset DESC LIMIT ?"""
 
 
+_OPENING = threading.Lock()
+_OPEN: WeakSet[SqliteReadModel] = WeakSet()
+"""The readers of this process that have a connection."""
+
+
 class SqliteReadModel:
     """Questions to one database. Raises NotReady until the writer has made it.
 
-    A database that was deleted and made anew (`rebuild`) is opened anew, so that a page outlives a rebuild.
+    A database that was deleted and made anew (`rebuild`) is opened anew, so that a page outlives a rebuild; so is one
+    whose write-ahead log was lost: SQLite would go on with the lost one, and answer for ever what was true then. All
+    connections of a process to one file share the index of its log, so all are closed before the first is opened.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = open_reader(path)
-        self._inode = path.stat().st_ino
+        self._asked = threading.Lock()
+        self._files: tuple[int, ...] = ()
+        self._connection: sqlite3.Connection | None = None
         self._catalogue: Catalogue | None = None
         self._trees: Trees | None = None
 
+        self._follow()
+
     def close(self) -> None:
         """Give the database back."""
-        self._connection.close()
+        with _OPENING:
+            _OPEN.discard(self)
+            self._let_go()
 
     def catalogue(self) -> Catalogue:
         """The newest catalogue released. Read from its bundle once, then remembered until there is a newer one."""
@@ -249,27 +263,49 @@ class SqliteReadModel:
 
     @contextmanager
     def _at_once(self, *, also_filling: bool = False) -> Iterator[sqlite3.Connection]:
-        self._follow()
-        self._connection.execute("BEGIN")
+        connection = self._taken()
         try:
-            with damage_as_not_ready(self._path):
-                if not also_filling and is_filling(self._connection):
-                    raise NotReady("the read model is being made from the log; it answers once all is counted again")
-                yield self._connection
+            connection.execute("BEGIN")
+            try:
+                with damage_as_not_ready(self._path):
+                    if not also_filling and is_filling(connection):
+                        raise NotReady(
+                            "the read model is being made from the log; it answers once all is counted again"
+                        )
+                    yield connection
+            finally:
+                connection.execute("ROLLBACK")
         finally:
-            self._connection.execute("ROLLBACK")
+            self._asked.release()
+
+    def _taken(self) -> sqlite3.Connection:
+        """The connection, for one question: `_asked` is held then."""
+        while True:
+            self._follow()
+            self._asked.acquire()
+            if self._connection is not None:
+                return self._connection
+            self._asked.release()  # another reader saw in between that the files are others
 
     def _follow(self) -> None:
-        try:
-            inode = self._path.stat().st_ino
-        except FileNotFoundError:
-            raise NotReady(f"the read model at {self._path} is being made anew") from None
-        if inode != self._inode:
-            fresh = open_reader(self._path)
-            self._connection.close()
-            self._connection, self._inode, self._catalogue = fresh, inode, None
+        """Ask the files that are there now, whatever those that were opened have become."""
+        with _OPENING:
+            files = files_of(self._path)
+            if files != self._files:
+                for reader in [one for one in _OPEN if one._path == self._path]:
+                    reader._let_go()
+                self._connection = open_reader(self._path)
+                self._files = files
+                _OPEN.add(self)
+
+    def _let_go(self) -> None:
+        with self._asked:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection, self._files, self._catalogue = None, (), None
 
     def _current(self) -> tuple[Catalogue, Trees]:
+        assert self._connection is not None
         row = self._connection.execute("SELECT epoch, serial FROM catalogue").fetchone()
         if row is None:
             raise NotReady("the read model has not read a catalogue yet")
@@ -281,10 +317,12 @@ class SqliteReadModel:
 
     def _page(self, about: About, period: PeriodText) -> Page | None:
         day = parse_period(period)
+        assert self._connection is not None
         found = pages(self._connection, about, day.first_day, day.last_day)
         return next((page for page in found if page.period == period), None)
 
     def _stored_coverage(self, page: Page, unit: UnitCode) -> tuple[tuple[int, int, int, int, int], str]:
+        assert self._connection is not None
         row = self._connection.execute(
             "SELECT reported, nil, entered, first_accepted, newest_accepted, epoch, version FROM totals "
             "WHERE page = ? AND unit = ?", (page.page, unit)).fetchone()  # fmt: skip

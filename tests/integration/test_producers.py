@@ -25,7 +25,7 @@ from kafka.admin import NewTopic
 
 from deploy.kafka import BrokerSettings, Cluster
 from producers.delivery import Delivery, Summary, deliver
-from producers.errors import KeysError, ProducerError, PublishError
+from producers.errors import KeysError, OutboxError, ProducerError, PublishError
 from producers.gateway.courier import Courier, Sent
 from producers.gateway.courier import Outcome as Told
 from producers.gateway.refusal import Refusal
@@ -227,6 +227,19 @@ def test_deleted_outbox_is_rebuilt_with_revisions_issue_times_and_sequence(setti
     assert len(records) == 5
     assert newest is not None
     assert newest.sequence == 4
+
+
+@pytest.mark.parametrize("kept", [8192, 100], ids=["behind its first pages", "from its header on"])
+def test_damaged_outbox_is_told_in_one_line_and_made_anew_when_it_is_deleted(settings: Settings, kept: int) -> None:
+    give(settings, table(1))
+    outbox = settings.data / "outbox.sqlite"
+    content = outbox.read_bytes()
+    outbox.write_bytes(content[:kept] + b"\xa5" * (len(content) - kept))
+    with pytest.raises(OutboxError, match=r"^the outbox .* is damaged .* delete it and send again; .* `reports`$"):
+        give(settings, table(2, 1))
+    outbox.unlink()
+    give(settings, table(2, 1))
+    assert said(settings) == [(1, 1, 1), (2, 2, 2)]
 
 
 def test_outbox_older_than_its_own_past_gives_no_revision_twice(settings: Settings) -> None:

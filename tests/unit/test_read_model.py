@@ -394,3 +394,27 @@ def test_damaged_database_answers_nothing_and_names_the_way_out(path: Path, kept
     path.write_bytes(content[:kept] + b"\xa5" * (len(content) - kept))
     with pytest.raises(NotReady, match=r"damaged .* `chungsuc rebuild`"):
         rows_of(path, FigureQuery(UnitCode("a1"), DOSES, DAY, DAY))
+
+
+_LOSES_ITS_LOG = """
+import sys
+from pathlib import Path
+from tests.support.read_model import DAYS, FigureLog, doses, store_at
+path = Path(sys.argv[1])
+for end in ("-wal", "-shm"):
+    path.with_name(path.name + end).unlink()
+log = FigureLog()
+log.report(doses("a1", DAYS[0], 3))
+log.report(doses("a1", DAYS[0], 5, revision=2, source=(0, 1)))
+store_at(path).apply(log.batch())
+"""
+
+
+def test_readers_that_are_open_go_on_when_the_write_ahead_log_is_lost(path: Path) -> None:
+    """SQLite itself would answer out of the deleted log for ever (read-model.log-lost)."""
+    stored(path, doses("a1", DAY, 3))
+    query = FigureQuery(UnitCode("a1"), DOSES, DAY, DAY)
+    with reading(path) as first, reading(path) as second:
+        assert [model.figures(query).rows[0].measures[0] for model in (first, second)] == [3, 3]
+        subprocess.run([sys.executable, "-c", _LOSES_ITS_LOG, str(path)], check=True)
+        assert [model.figures(query).rows[0].measures[0] for model in (first, second)] == [5, 5]

@@ -15,6 +15,7 @@ from tests.faults.campaign.site import Site
 from tests.faults.harness import metric
 from tests.support.waiting import eventually
 
+_RUN_FIRST = str(Path(wrong_clock.__path__[0]))
 _PORT = 64
 _READY_WITHIN_S = 90.0
 _SHOWN_WITHIN_S = 60.0
@@ -36,9 +37,10 @@ def of_worker(clock: str, site: Site, random: Random) -> Wound:
     """One more worker joins whose clock is off, takes its share of the partitions, and goes politely or by force."""
     stage = random.choice(("ingest", "rollup"))
     offset_ms = story.clock_offset_ms(clock, time.time_ns() // 1_000_000)
-    environment = {"PYTHONPATH": str(Path(wrong_clock.__path__[0])), "CAMPAIGN_CLOCK_MS": str(offset_ms)}
     port = site.base + _PORT
-    with site.running.worker(f"streams.{stage}", f"{stage}-{_PORT}", port, **environment) as process:
+    with site.running.worker(
+        f"streams.{stage}", f"{stage}-{_PORT}", port, PYTHONPATH=_RUN_FIRST, CAMPAIGN_CLOCK_MS=str(offset_ms)
+    ) as process:
         eventually(lambda: metric(port, "chungsuc_ready") > 0, _READY_WITHIN_S)
         shown = site.fresh.within(_SHOWN_WITHIN_S)
         process.send_signal(random.choice((signal.SIGTERM, signal.SIGKILL)))
