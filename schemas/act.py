@@ -1,7 +1,8 @@
 """Acts: what people decide, folded from the topic `acts` into registers (design decision 10).
 
 A key of a unit or of a gateway is registered, a key is revoked, a principal is bound, a catalogue is released, an
-obligation is extended or lifted, a report is returned for correction. They count only when signed by an operator key.
+obligation is extended or lifted, a report is returned or approved, a period is locked. They count when signed by an
+operator key; what a superior decides also when a gateway attests it for an account.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from schemas.form import FormId
 from schemas.period import PeriodText
 from schemas.principal import Binding, PrincipalName
 from schemas.report import KeyId, Millis, Source
 from schemas.signature import PublicKey
-from schemas.unit import UnitCode
+from schemas.unit import LineName, UnitCode
 
 ACT_TYPE = "vn.chungsuc.act.v1"
 
@@ -100,6 +102,45 @@ class ReportReturned:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReportApproved:
+    """`by` approves an accepted report of `unit` (duyệt), or takes that back. The newest act about it counts."""
+
+    source: Source
+    unit: UnitCode
+    approved: bool
+    by: UnitCode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodLocked:
+    """`unit` locks what it and everybody below it report on a form for a period, or unlocks it again.
+
+    A gateway takes no more then; what still comes through the log counts, and is marked as come after the lock.
+    """
+
+    form: FormId
+    line: LineName
+    unit: UnitCode
+    period: PeriodText
+    locked: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """What an account decided, attested by its gateway's key: `value` is the act of a decision, encoded.
+
+    It counts as that act, where the account was bound as superior for the unit that decides (design decision 15).
+    """
+
+    principal: PrincipalName
+    value: bytes
+
+
+Decisive = ObligationDecided | ReportReturned | ReportApproved | PeriodLocked
+"""What a superior decides."""
 ActBody = (
     KeyRegistered
     | KeyRevoked
@@ -108,6 +149,9 @@ ActBody = (
     | PrincipalBound
     | ObligationDecided
     | ReportReturned
+    | ReportApproved
+    | PeriodLocked
+    | Attested
 )
 
 

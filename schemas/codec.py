@@ -19,13 +19,16 @@ import fastavro
 from schemas.act import (
     Act,
     ActBody,
+    Attested,
     AttesterRegistered,
     CatalogueReleased,
     Decided,
     KeyRegistered,
     KeyRevoked,
     ObligationDecided,
+    PeriodLocked,
     PrincipalBound,
+    ReportApproved,
     ReportReturned,
 )
 from schemas.figure import Figure, FigureKind, ScopeCode, Slot, State
@@ -280,7 +283,7 @@ def encode_act(act: Act) -> bytes:
         body["bindings"] = [_binding_fields(binding) for binding in act.body.bindings]
     if isinstance(act.body, ObligationDecided):
         body["decided"] = act.body.decided.name
-    if isinstance(act.body, ReportReturned):
+    if isinstance(act.body, ReportReturned | ReportApproved):
         body["source_partition"], body["source_offset"] = act.body.source.partition, act.body.source.offset
         del body["source"]
     kind = f"vn.chungsuc.{type(act.body).__name__}"
@@ -345,6 +348,18 @@ def _act_body(name: str, fields: Mapping[str, Any]) -> ActBody:
                 fields["regime"], UnitCode(fields["unit"]), PeriodText(fields["period"]), Decided[fields["decided"]],
                 None if fields["until"] is None else Millis(fields["until"]), UnitCode(fields["by"]), fields["reason"],
             )  # fmt: skip
+        case "ReportApproved":
+            return ReportApproved(
+                Source(fields["source_partition"], Offset(fields["source_offset"])), UnitCode(fields["unit"]),
+                fields["approved"], UnitCode(fields["by"]), fields["reason"],
+            )  # fmt: skip
+        case "PeriodLocked":
+            return PeriodLocked(
+                FormId(fields["form"]), LineName(fields["line"]), UnitCode(fields["unit"]),
+                PeriodText(fields["period"]), fields["locked"], fields["reason"],
+            )  # fmt: skip
+        case "Attested":
+            return Attested(PrincipalName(fields["principal"]), fields["value"])
         case "ReportReturned":
             return ReportReturned(
                 Source(fields["source_partition"], Offset(fields["source_offset"])), UnitCode(fields["unit"]),

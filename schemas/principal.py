@@ -71,6 +71,14 @@ def may_submit(bindings: Iterable[Binding], sender: UnitCode, form: FormId, day:
     return any(b.unit == sender and b.role in roles and b.covers(form) and b.in_force(day) for b in bindings)
 
 
+def may_decide(bindings: Iterable[Binding], by: UnitCode, form: FormId | None, day: date) -> bool:
+    """Whether an account may decide for `by` about those below it; `form` None: not known here."""
+    return any(
+        b.unit == by and b.role is Role.SUPERIOR and b.in_force(day) and (form is None or b.covers(form))
+        for b in bindings
+    )  # fmt: skip
+
+
 def may_read(bindings: Iterable[Binding], units: Units, unit: UnitCode, day: date) -> bool:
     """Whether an account may read what a unit reported and what became of it.
 

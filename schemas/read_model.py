@@ -12,7 +12,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Protocol
 
-from schemas.act import ObligationDecided, ReportReturned
+from schemas.act import ObligationDecided, PeriodLocked, ReportApproved, ReportReturned
 from schemas.catalogue import Catalogue
 from schemas.figure import Slot
 from schemas.form import Form, FormId
@@ -200,6 +200,24 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """A report approved by a superior, or no longer: what it says, its broker's and author's time."""
+
+    about: ReportApproved
+    recorded_at: Millis
+    issued_at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A period locked by a superior, or no longer: what it says, its broker's and author's time."""
+
+    about: PeriodLocked
+    recorded_at: Millis
+    issued_at: Millis
+
+
+@dataclass(frozen=True, slots=True)
 class Return:
     """A report returned for correction, or such a return taken back: what it says, its broker's and author's time."""
 
@@ -319,6 +337,12 @@ class ReadModel(Protocol):
 
     def returns(self) -> Sequence[Return]:
         """All returns for correction, in the order of the log."""
+
+    def approvals(self, unit: UnitCode) -> Sequence[Approval]:
+        """All approvals of a unit's reports, in the order of the log."""
+
+    def locks(self, form: FormId, line: LineName, period: PeriodText) -> Sequence[Lock]:
+        """All locks of a period of a form, in the order of the log."""
 
     def counted_up_to(self, source: Source) -> tuple[CountedLink, ...]:
         """The units above an accepted report, lowest first, and whether each one's total covers it, link by link.

@@ -9,14 +9,29 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from datetime import date, datetime
 
-from schemas.act import Act, AttesterRegistered, CatalogueReleased, KeyRegistered, KeyRevoked, PrincipalBound
+from schemas.act import (
+    Act,
+    Attested,
+    AttesterRegistered,
+    CatalogueReleased,
+    KeyRegistered,
+    KeyRevoked,
+    ObligationDecided,
+    PeriodLocked,
+    PrincipalBound,
+    ReportApproved,
+    ReportReturned,
+)
 from schemas.catalogue import Announcement, Catalogue
 from schemas.codec import NotDecodable, decode_act
-from schemas.principal import Binding, PrincipalName
-from schemas.report import KeyId, Millis
+from schemas.form import FormId
+from schemas.period import PeriodText
+from schemas.principal import ALL_UNITS, Binding, PrincipalName, ever_below, may_decide
+from schemas.report import KeyId, Millis, Series
 from schemas.signature import SIGNED_HEADERS, Header, PublicKey, signed_message, verifies
-from schemas.unit import UnitCode
+from schemas.unit import LineName, UnitCode
 
 NEVER = Millis(2**62)
 
@@ -69,17 +84,14 @@ class Registers:
         self._principals: dict[PrincipalName, PrincipalEntry] = {}
         self._bundles: dict[bytes, CatalogueReleased] = {}
         self._catalogues: dict[Announcement, Catalogue] = {}
+        self._locks: dict[tuple[FormId, LineName, PeriodText], dict[UnitCode, tuple[Millis, bool]]] = {}
         self.newest: Announcement | None = None
         self.ignored = 0
 
     def apply(self, key: bytes | None, value: bytes | None, headers: list[Header], time: Millis) -> Act | None:
-        """Fold one record of `acts`. Returns the act, or None where it does not count (not by the operator)."""
-        if value is None or not signed_by(self._operator_key, key, value, headers):
-            self.ignored += 1
-            return None
-        try:
-            act = decode_act(value)
-        except NotDecodable:
+        """Fold one record of `acts`. Returns the act (the one within, where attested), or None: it does not count."""
+        act = self._counting(key, value, headers, time)
+        if act is None:
             self.ignored += 1
             return None
         force = Millis(time + self._delay_ms)
@@ -97,7 +109,58 @@ class Registers:
                 announcement = Announcement(epoch, serial, digest)
                 if self.newest is None or (epoch, serial) > (self.newest.epoch, self.newest.serial):
                     self.newest = announcement
+            case PeriodLocked(form, line, unit, period, locked):
+                # An old act written once more undoes nothing: the newest by its author's time stands.
+                before = self._locks.setdefault((form, line, period), {})
+                before[unit] = max(before.get(unit, (Millis(-1), False)), (act.issued_at, locked))
         return act
+
+    def _counting(self, key: bytes | None, value: bytes | None, headers: list[Header], time: Millis) -> Act | None:
+        """The act that a record carries, where it counts: the operator's, or a superior's that its gateway attests."""
+        if value is None:
+            return None
+        try:
+            act = decode_act(value)
+            if not isinstance(act.body, Attested):
+                return act if signed_by(self._operator_key, key, value, headers) else None
+            entry = self._keys.get(KeyId(dict(headers).get("kid", b"").decode("ascii", "replace")))
+            if entry is None or not entry.attests or not entry.valid_at(time):
+                return None
+            within = decode_act(act.body.value)
+            if within.id != act.id or not signed_by(entry.public_key, key, value, headers):
+                return None
+            return within if self._may_decide(act.body.principal, within, entry, time) else None
+        except NotDecodable:
+            return None
+
+    def _may_decide(self, principal: PrincipalName, act: Act, entry: KeyEntry, time: Millis) -> bool:
+        """Whether an account may decide that, and its gateway attest it: by the acts before this one."""
+        match act.body:
+            case ObligationDecided(unit=unit, by=by) | ReportReturned(unit=unit, by=by):
+                form = None
+            case ReportApproved(unit=unit, by=by):
+                form = None
+            case PeriodLocked(form=form, unit=unit):
+                by = unit
+            case _:
+                return False
+        account, catalogue = self._principals.get(principal), self.newest_catalogue()
+        if account is None or catalogue is None:
+            return False
+        day = datetime.fromtimestamp(time / 1000, catalogue.zone).date()
+        serves = entry.unit in (ALL_UNITS, by) or ever_below(catalogue.units, by, entry.unit)
+        above = isinstance(act.body, PeriodLocked) or ever_below(catalogue.units, unit, by)
+        return serves and above and may_decide(account.bindings_at(time), by, form, day)
+
+    def locked_by(self, series: Series, day: date) -> UnitCode | None:
+        """The unit, the reporting one or one above it on that day, that keeps a series locked; None: it is open."""
+        locks, catalogue = self._locks.get((series.form, series.line, series.period)), self.newest_catalogue()
+        here: UnitCode | None = series.unit
+        while locks and catalogue and here is not None:
+            if locks.get(here, (0, False))[1]:
+                return here
+            here = catalogue.units.superior(here, day, series.line)
+        return None
 
     def key(self, kid: KeyId) -> KeyEntry | None:
         """The key registered under `kid`, whenever."""
@@ -132,11 +195,11 @@ class Registers:
         return self.catalogue(self.newest) if self.newest else None
 
 
-def signed_by(operator_key: PublicKey, key: bytes | None, value: bytes, headers: list[Header]) -> bool:
-    """Whether the operator signed this act or control record."""
+def signed_by(public_key: PublicKey, key: bytes | None, value: bytes, headers: list[Header]) -> bool:
+    """Whether the holder of a key signed this act or control record."""
     named = dict(headers)
     bound = [named.get(name) for name in SIGNED_HEADERS]
     signature = named.get("sig")
     if signature is None or any(part is None for part in bound):
         return False
-    return verifies(operator_key, signature, signed_message(key, value, [part for part in bound if part is not None]))
+    return verifies(public_key, signature, signed_message(key, value, [part for part in bound if part is not None]))

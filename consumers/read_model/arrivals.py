@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator
 
-from schemas.act import Decided, ObligationDecided, ReportReturned
+from schemas.act import Decided, ObligationDecided, PeriodLocked, ReportApproved, ReportReturned
 from schemas.figure import ScopeCode, Slot, State
 from schemas.form import FormId
 from schemas.period import PeriodText
-from schemas.read_model import Arrival, Decision, Return
+from schemas.read_model import Approval, Arrival, Decision, Lock, Return
 from schemas.report import Kind, Millis, Offset, Revision, Source
 from schemas.unit import LineName, UnitCode
 
@@ -26,6 +26,11 @@ _DECISIONS = """SELECT regime, unit, period, decided, until, by_unit, reason, re
 FROM decisions ORDER BY acts_offset"""
 _RETURNS = """SELECT source_partition, source_offset, unit, until, by_unit, reason, recorded_at, issued_at
 FROM returns ORDER BY acts_offset"""
+
+_APPROVALS = """SELECT source_partition, source_offset, unit, approved, by_unit, reason, recorded_at, issued_at
+FROM approvals WHERE unit = ? ORDER BY recorded_at, acts_partition, acts_offset"""
+_LOCKS = """SELECT form, line, unit, period, locked, reason, recorded_at, issued_at
+FROM locks WHERE form = ? AND line = ? AND period = ? ORDER BY recorded_at, acts_partition, acts_offset"""
 
 
 def arrivals(
@@ -68,3 +73,18 @@ def returns(connection: sqlite3.Connection) -> Iterator[Return]:
             Source(partition, Offset(offset)), unit, None if until is None else Millis(until), by, reason
         )
         yield Return(about, Millis(recorded), Millis(issued))
+
+
+def approvals(connection: sqlite3.Connection, unit: UnitCode) -> Iterator[Approval]:
+    """All approvals of a unit's reports, in the order of the log."""
+    for partition, offset, code, approved, by, reason, recorded, issued in connection.execute(_APPROVALS, (unit,)):
+        about = ReportApproved(Source(partition, Offset(offset)), code, bool(approved), by, reason)
+        yield Approval(about, Millis(recorded), Millis(issued))
+
+
+def locks(connection: sqlite3.Connection, form: FormId, line: LineName, period: PeriodText) -> Iterator[Lock]:
+    """All locks of a period of a form, in the order of the log."""
+    for *named, locked, reason, recorded, issued in connection.execute(_LOCKS, (form, line, period)):
+        form_id, line_name, unit, text = named
+        about = PeriodLocked(FormId(form_id), LineName(line_name), unit, PeriodText(text), bool(locked), reason)
+        yield Lock(about, Millis(recorded), Millis(issued))

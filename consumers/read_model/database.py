@@ -15,7 +15,7 @@ from pathlib import Path
 from schemas.read_model import NotReady
 
 FILE_NAME = "read-model.sqlite"
-LAYOUT = 3
+LAYOUT = 4
 """Raised with every change of the tables; another layout is refused, `rebuild` makes it anew."""
 
 _MAPPED_BYTES = 2**30
@@ -68,6 +68,16 @@ CREATE TABLE returns (
     acts_offset INTEGER PRIMARY KEY, recorded_at INTEGER NOT NULL, issued_at INTEGER NOT NULL,
     source_partition INTEGER NOT NULL, source_offset INTEGER NOT NULL, unit TEXT NOT NULL, until INTEGER,
     by_unit TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE approvals (
+    acts_partition INTEGER NOT NULL, acts_offset INTEGER NOT NULL, recorded_at INTEGER NOT NULL,
+    issued_at INTEGER NOT NULL, source_partition INTEGER NOT NULL, source_offset INTEGER NOT NULL, unit TEXT NOT NULL,
+    approved INTEGER NOT NULL, by_unit TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (unit, recorded_at, acts_partition, acts_offset)) WITHOUT ROWID;
+CREATE TABLE locks (
+    acts_partition INTEGER NOT NULL, acts_offset INTEGER NOT NULL, recorded_at INTEGER NOT NULL,
+    issued_at INTEGER NOT NULL, form TEXT NOT NULL, line TEXT NOT NULL, unit TEXT NOT NULL, period TEXT NOT NULL,
+    locked INTEGER NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (form, line, period, recorded_at, acts_partition, acts_offset)) WITHOUT ROWID;
 CREATE INDEX rejections_by_key ON rejections (key, accepted_at);
 """
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from consumers.read_model.answers import Answer, entered, form_for
-from consumers.read_model.arrivals import KINDS, arrivals, decisions, returns
+from consumers.read_model.arrivals import KINDS, approvals, arrivals, decisions, locks, returns
 from consumers.read_model.checking import check
 from consumers.read_model.database import damage_as_not_ready, files_of, open_reader
 from consumers.read_model.expected import asked_of
@@ -30,6 +30,7 @@ from schemas.form import Fingerprint, FormId
 from schemas.period import PeriodError, PeriodText, parse_period
 from schemas.precedence import Outcome
 from schemas.read_model import (
+    Approval,
     Arrival,
     Axis,
     CountedLink,
@@ -38,6 +39,7 @@ from schemas.read_model import (
     FigureQuery,
     Figures,
     FormPeriods,
+    Lock,
     NotReady,
     OwnRevision,
     ReadModelError,
@@ -199,6 +201,16 @@ class SqliteReadModel:
         """All returns for correction, in the order of the log."""
         with self._at_once() as connection:
             return tuple(returns(connection))
+
+    def approvals(self, unit: UnitCode) -> Sequence[Approval]:
+        """All approvals of a unit's reports, in the order of the log."""
+        with self._at_once() as connection:
+            return tuple(approvals(connection, unit))
+
+    def locks(self, form: FormId, line: LineName, period: PeriodText) -> Sequence[Lock]:
+        """All locks of a period of a form, in the order of the log."""
+        with self._at_once() as connection:
+            return tuple(locks(connection, form, line, period))
 
     def counted_up_to(self, source: Source) -> tuple[CountedLink, ...]:
         """The units above an accepted report, lowest first, and whether each one's total covers it, link by link."""

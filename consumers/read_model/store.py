@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from consumers.read_model.database import DatabaseRefused
 from consumers.read_model.decoding import Decoded, Decoder, PageKey
-from schemas.act import CatalogueReleased, ObligationDecided, ReportReturned
+from schemas.act import CatalogueReleased, ObligationDecided, PeriodLocked, ReportApproved, ReportReturned
 from schemas.catalogue import Catalogue
 from schemas.codec import NotDecodable
 from schemas.failpoint import failpoint
@@ -52,6 +52,8 @@ WHERE excluded.figures_offset < figures_offset"""
 _REJECTION = "INSERT INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _DECISION = "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _RETURN = "INSERT INTO returns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_APPROVAL = "INSERT INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_LOCK = "INSERT INTO locks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _CATALOGUE = """INSERT INTO catalogue VALUES (1, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET epoch = excluded.epoch, serial = excluded.serial, digest = excluded.digest,
     bundle = excluded.bundle WHERE (excluded.epoch, excluded.serial) > (epoch, serial)"""
@@ -327,20 +329,26 @@ class Store:
     def _acts(self, records: Sequence[Record], applied: Applied) -> None:
         for record in records:
             act = self._registers.apply(record.key, record.value, list(record.headers), record.time)
-            if act is not None and isinstance(act.body, ObligationDecided):
-                about = act.body
-                self._connection.execute(
-                    _DECISION, (record.offset, record.time, act.issued_at, about.regime, about.unit, about.period,
-                                about.decided.value, about.until, about.by, about.reason))  # fmt: skip
-            if act is not None and isinstance(act.body, ReportReturned):
-                said = act.body
-                self._connection.execute(
-                    _RETURN, (record.offset, record.time, act.issued_at, said.source.partition, said.source.offset,
-                              said.unit, said.until, said.by, said.reason))  # fmt: skip
-            if act is not None and isinstance(act.body, CatalogueReleased):
-                body = act.body
-                if hashlib.sha256(body.bundle).digest() == body.digest:
-                    self._connection.execute(_CATALOGUE, (body.epoch, body.serial, body.digest, body.bundle))
+            if act is None:
+                continue
+            place, times = (record.partition, record.offset), (record.time, act.issued_at)
+            match act.body:
+                case ObligationDecided() as about:
+                    self._connection.execute(
+                        _DECISION, (record.offset, *times, about.regime, about.unit, about.period, about.decided.value,
+                                    about.until, about.by, about.reason))  # fmt: skip
+                case ReportReturned(source, unit, until, by, reason):
+                    self._connection.execute(
+                        _RETURN, (record.offset, *times, source.partition, source.offset, unit, until, by, reason)
+                    )
+                case ReportApproved(source, unit, approved, by, reason):
+                    self._connection.execute(
+                        _APPROVAL, (*place, *times, source.partition, source.offset, unit, approved, by, reason)
+                    )
+                case PeriodLocked(form, line, unit, period, locked, reason):
+                    self._connection.execute(_LOCK, (*place, *times, form, line, unit, period, locked, reason))
+                case CatalogueReleased(epoch, serial, digest, bundle) if hashlib.sha256(bundle).digest() == digest:
+                    self._connection.execute(_CATALOGUE, (epoch, serial, digest, bundle))
                     applied.released = True
 
 

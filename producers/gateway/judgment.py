@@ -14,6 +14,7 @@ from producers.gateway.refusal import Refusal, Slug, of_rejection, refused
 from producers.gateway.registry import Registry
 from schemas.admission import Received, iso_time
 from schemas.codec import encode_report
+from schemas.period import PeriodError, parse_period
 from schemas.principal import may_submit
 from schemas.rejection import Rejection
 from schemas.report import REPORT_TYPE, Header, KeyId, Offset, Report, Revision, Source
@@ -44,6 +45,7 @@ class Judgment:
         for_other = series.entered_by is not None
         if not may_submit(caller.bindings, item.sender, form.id, caller.day, for_other=for_other):
             raise self._not_allowed(item, caller)
+        self._require_open(item)
         if isinstance(item, Signed):
             return self._signed(item, caller)
         self._decide(self._provisional(item, caller), caller, check_signatures=False)
@@ -81,6 +83,21 @@ class Judgment:
         )
         if isinstance(decided, Rejection):
             raise of_rejection(decided)
+
+    def _require_open(self, item: Item) -> None:
+        """Raises Refusal for a period that a superior has locked (design decision 19)."""
+        try:
+            day = parse_period(item.series.period).last_day
+        except PeriodError:
+            return  # admission says so in its order
+        locked_by = self._registry.locked_by(item.series, day)
+        if locked_by is not None:
+            raise refused(
+                Slug.PERIOD_LOCKED,
+                f"Kỳ {item.series.period} của biểu {item.form.id} đã được đơn vị {locked_by} khóa; "
+                "cần sửa thì đề nghị mở khóa.",
+                f"Period {item.series.period} of {item.form.id} is locked by {locked_by}: ask there to unlock it.",
+            )
 
     def _not_allowed(self, item: Item, caller: Caller) -> Refusal:
         ours = any(binding.unit == item.sender and binding.in_force(caller.day) for binding in caller.bindings)

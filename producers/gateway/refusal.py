@@ -38,6 +38,7 @@ class Slug(StrEnum):
     NOT_ACCEPTABLE = "not-acceptable"
     REQUEST_IN_FLIGHT = "request-in-flight"
     REVISION_TAKEN = "revision-taken"
+    PERIOD_LOCKED = "period-locked"
     OTHER_REVISION = "other-revision"
     TOO_LARGE = "too-large"
     UNSUPPORTED_TYPE = "unsupported-type"
@@ -58,6 +59,7 @@ PROBLEMS: Mapping[Slug, tuple[int, Words]] = {
     Slug.NOT_ACCEPTABLE: (406, ("Không có dạng trả lời được yêu cầu", "No answer of the wanted type")),
     Slug.REQUEST_IN_FLIGHT: (409, ("Yêu cầu này đang được xử lý", "This request is being worked on")),
     Slug.REVISION_TAKEN: (409, ("Lần gửi này đã có nội dung khác", "This revision has other content already")),
+    Slug.PERIOD_LOCKED: (409, ("Kỳ báo cáo đã khóa", "The period is locked")),
     Slug.OTHER_REVISION: (412, ("Báo cáo đã có bản mới hơn", "The report has another revision by now")),
     Slug.TOO_LARGE: (413, ("Nội dung gửi quá lớn", "What was sent is too large")),
     Slug.UNSUPPORTED_TYPE: (415, ("Không đọc được kiểu dữ liệu này", "This type of content is not read here")),

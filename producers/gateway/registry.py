@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from datetime import date
 from typing import Protocol
 
 from schemas.admission import Admission
@@ -15,7 +16,7 @@ from schemas.log import TopicReader
 from schemas.principal import Binding, PrincipalName
 from schemas.read_model import NotReady
 from schemas.register import KeyEntry, PrincipalEntry, Registers
-from schemas.report import KeyId, Millis
+from schemas.report import KeyId, Millis, Series
 from schemas.settings import Settings
 from schemas.signature import PublicKey
 from schemas.topics import ACTS
@@ -41,6 +42,9 @@ class Registry(Protocol):
 
     def keys_of(self, unit: UnitCode) -> Sequence[KeyEntry]:
         """All keys ever registered for a unit."""
+
+    def locked_by(self, series: Series, day: date) -> UnitCode | None:
+        """The unit that keeps a series locked, by the tree of a day; None while it is open."""
 
 
 class Attesting:
@@ -109,6 +113,11 @@ class ActRegistry:
         """All keys ever registered for a unit."""
         with self._lock:
             return self._registers.keys_of(unit)
+
+    def locked_by(self, series: Series, day: date) -> UnitCode | None:
+        """The unit that keeps a series locked."""
+        with self._lock:
+            return self._registers.locked_by(series, day)
 
     def _apply(self) -> None:
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import httpx
@@ -39,7 +39,7 @@ from schemas.period import PeriodText
 from schemas.principal import ALL_UNITS, Binding, PrincipalName, Role
 from schemas.questions import Questions
 from schemas.register import KeyEntry, Registers
-from schemas.report import Header, Kind, Millis, Report, Revision, Source
+from schemas.report import Header, Kind, Millis, Report, Revision, Series, Source
 from schemas.settings import load_settings
 from schemas.unit import UnitCode
 from tests.support.signed import OPERATOR, PARTITIONS, act_record
@@ -90,6 +90,9 @@ class WeekRegistry:
 
     def keys_of(self, unit: UnitCode) -> Sequence[KeyEntry]:
         return self.registers.keys_of(unit)
+
+    def locked_by(self, series: Series, day: date) -> UnitCode | None:
+        return self.registers.locked_by(series, day)
 
 
 class EntryBench:

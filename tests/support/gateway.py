@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from schemas.catalogue import Catalogue
 from schemas.principal import ALL_UNITS, Binding, PrincipalName, Role
 from schemas.questions import Questions
 from schemas.register import KeyEntry, Registers
-from schemas.report import Millis
+from schemas.report import Millis, Series
 from schemas.settings import load_settings
 from schemas.unit import UnitCode
 from tests.support.signed import ACCEPTED, CATALOGUE, OPERATOR, PARTITIONS, REGISTERED, TESTING, act_record, registers
@@ -69,6 +70,9 @@ class HeldRegistry:
 
     def keys_of(self, unit: UnitCode) -> Sequence[KeyEntry]:
         return self.registers.keys_of(unit)
+
+    def locked_by(self, series: Series, day: date) -> UnitCode | None:
+        return self.registers.locked_by(series, day)
 
 
 class Bench:

@@ -16,13 +16,16 @@ import pytest
 
 from schemas.act import (
     Act,
+    Attested,
     AttesterRegistered,
     CatalogueReleased,
     Decided,
     KeyRegistered,
     KeyRevoked,
     ObligationDecided,
+    PeriodLocked,
     PrincipalBound,
+    ReportApproved,
     ReportReturned,
 )
 from schemas.codec import (
@@ -52,14 +55,14 @@ from schemas.principal import Binding, PrincipalName, Role
 from schemas.receipt import Receipt
 from schemas.report import Digest, KeyId, Millis, Offset, Revision, Source
 from schemas.signature import PublicKey
-from schemas.unit import UBND, UnitCode
+from schemas.unit import UBND, LineName, UnitCode
 from tests.support.evolution import breaches, sample
 from tests.support.released import released_catalogue
 from tests.support.signed import CATALOGUE, form_file, second_version
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 FORMS = list(released_catalogue().forms)
-RECORDS = ("figure", "receipts", "act", "act-2", "act-3", "act-4", "announcement")
+RECORDS = ("figure", "receipts", "act", "act-2", "act-3", "act-4", "act-5", "announcement")
 STOCK = next(form for form in CATALOGUE.forms if form.id == "stock-count")
 
 FIGURE = Figure(
@@ -97,6 +100,11 @@ ACTS = {
         Source(3, Offset(2**33)), UnitCode("03430"), Millis(2**41), UnitCode("106"), "số hủy lớn hơn số nhận")),
     "act-return-taken-back": Act("9", Millis(9), ReportReturned(
         Source(0, Offset(0)), UnitCode("03430"), None, UnitCode("106"), "số liệu đúng")),
+    "act-report-approved": Act("10", Millis(10), ReportApproved(
+        Source(2, Offset(2**34)), UnitCode("03430"), True, UnitCode("106"), "")),
+    "act-period-locked": Act("11", Millis(11), PeriodLocked(
+        FormId("testing-daily"), LineName("ubnd"), UnitCode("106"), PeriodText("2021-12-13"), True, "đã tổng hợp")),
+    "act-attested": Act("12", Millis(12), Attested(PrincipalName("tam-duong"), b"act")),
     "act-obligation-restored": Act("7", Millis(7), ObligationDecided(
         "green-zone", UnitCode("03390"), PeriodText("T:2021-12-14:vung-xanh"), Decided.RESTORED, None, UnitCode("106"),
         "")),

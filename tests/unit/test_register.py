@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
+from typing import Any
 
 import pytest
 
-from schemas.act import ActBody, CatalogueReleased, KeyRegistered, KeyRevoked
+from schemas.act import (
+    ACT_TYPE,
+    Act,
+    ActBody,
+    Attested,
+    AttesterRegistered,
+    CatalogueReleased,
+    KeyRegistered,
+    KeyRevoked,
+    PeriodLocked,
+    PrincipalBound,
+    ReportApproved,
+)
 from schemas.catalogue import Announcement
+from schemas.codec import encode_act
+from schemas.form import FormId
+from schemas.period import PeriodText
+from schemas.principal import Binding, PrincipalName, Role
 from schemas.register import Registers
-from schemas.report import KeyId, Millis
-from schemas.signature import Ed25519Key, PublicKey, SignedRecord
-from schemas.unit import UnitCode
+from schemas.report import KeyId, Millis, Offset, Series, Source
+from schemas.signature import Ed25519Key, PublicKey, SignedRecord, sign
+from schemas.unit import UBND, UnitCode
 from tests.support.signed import CATALOGUE, KEYS, OPERATOR, act_record, control_record, release_act, with_header
 
 KID = KeyId("kid-c1-1")
@@ -139,3 +157,61 @@ def test_replay_comes_to_the_same() -> None:
     first, second = folded(*acts, delay_ms=3), folded(*acts, delay_ms=3)
     assert first.key(KID) == second.key(KID)
     assert (first.newest, first.ignored) == (second.newest, second.ignored) == (Announcement(1, 2, CATALOGUE.digest), 1)
+
+
+GATE = Ed25519Key(KeyId("kid-gateway-1"), b"gateway".ljust(32, b"\0"))
+SERIES = Series(UBND, UnitCode("c1"), FormId("testing-small"), PeriodText("2021-12-13"))
+DAY = date(2021, 12, 13)
+
+
+def lock(unit: str = "D", *, locked: bool = True) -> PeriodLocked:
+    return PeriodLocked(SERIES.form, UBND, UnitCode(unit), SERIES.period, locked, "đã tổng hợp")
+
+
+def attested(body: ActBody, signer: Ed25519Key = GATE, principal: str = "d-vp", issued_at: int = 0) -> SignedRecord:
+    """What an account decided, as its gateway writes it."""
+    value = encode_act(Act("decided", Millis(issued_at), body))
+    outer = encode_act(Act("decided", Millis(issued_at), Attested(PrincipalName(principal), value)))
+    return sign(signer, key=b"D", value=outer, event_type=ACT_TYPE, event_id="decided", time="2022-01-01T00:00:00Z")
+
+
+def with_superior(*acts: SignedRecord, role: Role = Role.SUPERIOR, unit: str = "D", serves: str = "*") -> Registers:
+    """Registers in which `d-vp` is bound for a unit and a gateway attests, and then the acts."""
+    known = [
+        release_act(),
+        act_record(AttesterRegistered(GATE.kid, UnitCode(serves), GATE.public), "gateway"),
+        act_record(PrincipalBound(PrincipalName("d-vp"), (Binding(UnitCode(unit), role),)), "bound"),
+    ]
+    return folded(*((at, act) for at, act in enumerate([*known, *acts], 1_640_000_000_000)))
+
+
+def test_superior_locks_over_its_gateway_what_is_below_and_opens_it_again() -> None:
+    locked = with_superior(attested(lock()))
+    assert locked.locked_by(SERIES, DAY) == "D"
+    assert locked.locked_by(replace(SERIES, unit=UnitCode("L")), DAY) is None
+    assert locked.locked_by(replace(SERIES, period=PeriodText("2021-12-14")), DAY) is None
+    opened = with_superior(attested(lock()), attested(lock(locked=False), issued_at=1), attested(lock()))
+    assert opened.locked_by(SERIES, DAY) is None
+
+
+@pytest.mark.parametrize(
+    ("act", "bound"),
+    [
+        (attested(lock("A")), {}),
+        (attested(lock(), principal="nobody"), {}),
+        (attested(lock()), {"role": Role.CLERK}),
+        (attested(lock()), {"role": Role.SUPERVISOR}),
+        (attested(lock()), {"unit": "A"}),
+        (attested(lock()), {"serves": "L"}),
+        (attested(lock(), signer=replace(GATE, seed=KEYS["c1"].seed)), {}),
+        (attested(lock(), signer=KEYS["D"]), {}),
+        (attested(KeyRevoked(KID, "")), {}),
+        (attested(PrincipalBound(PrincipalName("d-vp"), ())), {}),
+        (attested(ReportApproved(Source(0, Offset(1)), UnitCode("L"), True, UnitCode("D"), "")), {}),
+        (act_record(lock(), "unattested", GATE), {}),
+    ],
+)
+def test_gateway_attests_nothing_that_the_account_may_not_decide(act: SignedRecord, bound: dict[str, Any]) -> None:
+    before, after = with_superior(**bound), with_superior(act, **bound)
+    assert after.ignored == before.ignored + 1
+    assert after.locked_by(SERIES, DAY) is None
