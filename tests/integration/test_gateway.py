@@ -32,7 +32,7 @@ from producers.gateway.store import GatewayStore
 from producers.key_changes import KeyChanges
 from producers.keys import NodeKeys
 from producers.outbox_batch import Batch
-from producers.principals import Principals, read_principals
+from producers.principals import Principals
 from producers.registration import registered_keys
 from producers.send import Send
 from producers.sequences import Sequences
@@ -52,6 +52,7 @@ from schemas.settings import Settings
 from schemas.signature import sign
 from schemas.topics import REPORTS, partition_of
 from schemas.unit import UnitCode
+from tests.support.accounts import apply_accounts
 from tests.support.waiting import eventually
 
 # `up --detach` is meant to outlive whoever started it.
@@ -135,25 +136,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         patch.setenv(VARIABLE, str(armed))
         with stack_at(data, port_base=BASE) as stack:
             settings = stack.settings()
-            registers, tokens = accounts(settings)
+            registers, tokens = apply_accounts(settings, ACCOUNTS)
             catalogue = registers.newest_catalogue()
             assert catalogue is not None
             with httpx.Client(base_url=stack.gateway, timeout=30) as client:
                 yield Site(stack, settings, catalogue, tokens, armed, client)
-
-
-def accounts(settings: Settings) -> tuple[Registers, Mapping[str, str]]:
-    operator = operator_key(settings.data)
-    acts = ActReader(settings, Registers(operator.public, 0))
-    with closing(acts), closing(Accounts(settings.data / "principals.sqlite")) as held:
-        catalogue = acts.refresh().newest_catalogue()
-        assert catalogue is not None
-        wanted, problems = read_principals(ACCOUNTS, catalogue)
-        assert problems == []
-        changing = Principals(settings, operator, acts, held, AuditLog(settings.data / "audit.log"))
-        tokens = changing.apply(changing.plan(wanted))
-        assert changing.apply(changing.plan(wanted)) == {}
-        return acts.refresh(), {str(name): token for name, token in tokens.items()}
 
 
 def test_report_is_acknowledged_when_the_broker_has_it_and_then_counted_up_to_the_nation(site: Site) -> None:

@@ -1,0 +1,122 @@
+"""The week of Tam Đường told through the doors that people and programs use, and compared at each cut of the story.
+
+Nothing is replayed from files: each report is sent as its unit would send it, in the order in which it reached the
+district, and after each step the figures of that moment must be what the story says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from consumers.verify import verify
+from deploy.demo import DISTRICT, FORMS, STORY, Expectation, expectations, reported, total
+from deploy.drain import drain
+from deploy.reading import millis, open_read_model, stored_offsets
+from deploy.stack import Stack
+from deploy.throwaway import stack_at
+from producers.client.answers import Acknowledged
+from producers.client.gateway import GatewayClient
+from producers.history import read_history
+from producers.send import Send
+from schemas.catalogue import ZONE, Catalogue
+from schemas.read_model import FigureQuery, ReadModel
+from schemas.settings import Settings
+from schemas.unit import UnitCode
+from tests.support.accounts import apply_accounts
+
+# `up --detach` is meant to outlive whoever started it.
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")]
+BASE = 22700
+MIDNIGHT = datetime(2021, 12, 13, tzinfo=ZONE)
+
+
+@dataclass
+class Week:
+    """A stack whose units have accounts, and what they send in the week, in order of arrival."""
+
+    stack: Stack
+    settings: Settings
+    sends: list[Send]
+    clients: Mapping[UnitCode, GatewayClient]
+
+    def send(self, one: Send) -> None:
+        """One report through the door of whoever speaks."""
+        self.clients[one.sender].send(as_json(one))
+
+    def send_earlier(self) -> list[Send]:
+        """Everything before the week, a batch per unit; what is left of the sends."""
+        earlier = [send for send in self.sends if send.issued_at < millis(MIDNIGHT)]
+        for unit, client in self.clients.items():
+            batch = [as_json(send) for send in earlier if send.sender == unit]
+            results = client.send_batch(batch) if batch else []
+            assert [result for result in results if not isinstance(result, Acknowledged)] == []
+        return self.sends[len(earlier) :]
+
+    def drained(self) -> None:
+        drain(self.settings, lambda: stored_offsets(self.settings), 60)
+
+
+def as_json(send: Send) -> dict[str, Any]:
+    """A report as a program sends it."""
+    content = {"form": send.form.id, "unit": send.unit, "period": send.period, "kind": send.kind.value,
+               "issued_at": datetime.fromtimestamp(send.issued_at / 1000, UTC).isoformat(),
+               "entered_by": send.entered_by}  # fmt: skip
+    return content | ({"rows": [dict(row) for row in send.rows]} if send.rows else {})
+
+
+def told(catalogue: Catalogue) -> list[Send]:
+    """All sends of the story's three daily forms by arrival."""
+    sends: list[Send] = []
+    for form in FORMS:
+        versions = [one for one in catalogue.forms if one.id == form]
+        history = read_history(STORY / f"{form}.csv", versions, catalogue.units)
+        assert not history.problems
+        sends += history.sends
+    return sorted(sends, key=lambda send: send.issued_at)
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
+    with stack_at(tmp_path_factory.mktemp("doors"), port_base=BASE) as stack, ExitStack() as closing:
+        settings = stack.settings()
+        with open_read_model(settings) as model:
+            catalogue = model.catalogue()
+        sends = told(catalogue)
+        roles = {unit: "superior" if unit == DISTRICT else "clerk" for unit in sorted({send.sender for send in sends})}
+        lines = [f"vp-{unit},{unit},{role},*" for unit, role in roles.items()]
+        _, tokens = apply_accounts(settings, "\n".join(["principal,unit,role,forms", *lines]))
+        clients = {
+            unit: closing.enter_context(GatewayClient(stack.gateway, tokens[f"vp-{unit}"], language="en"))
+            for unit in roles
+        }
+        yield Week(stack, settings, sends, clients)
+
+
+def as_known_now(model: ReadModel, one: Expectation) -> int:
+    """The figure of an expectation as it stands, with no cut."""
+    figures = model.figures(FigureQuery(one.unit, one.form, one.first, one.last, sum=one.first != one.last))
+    return reported(figures) if one.measure == "series" else total(figures, *one.measure.split("+"))
+
+
+def test_week_sent_through_the_doors_has_every_figure_at_its_moment(week: Week) -> None:
+    expected = expectations()
+    waiting = iter(week.send_earlier())
+    send = next(waiting, None)
+    for moment in sorted({one.known_at for one in expected}):
+        while send is not None and send.issued_at <= millis(moment):
+            week.send(send)
+            send = next(waiting, None)
+        week.drained()
+        with open_read_model(week.settings) as model:
+            found = [(one, as_known_now(model, one)) for one in expected if one.known_at == moment]
+        assert found == [(one, one.value) for one, _ in found], f"at {moment}"
+    assert send is None, "the story's last cut is behind its last report"
+    with open_read_model(week.settings) as model:
+        assert [one.found(model) for one in expected] == [one.value for one in expected], "and again as of each moment"
+    assert verify(week.settings).differing == 0
