@@ -13,7 +13,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.errors import KafkaError, RetriableError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
 from deploy.errors import NotRunningError, RefusedError, TimedOutError
 from schemas.kafka_client import client_options
@@ -48,16 +48,34 @@ def partitions_of(topic: Topic, settings: Settings) -> int:
 
 
 def create_topics(settings: Settings) -> list[str]:
-    """Create those that are missing and compare the others. Returns the names of the new ones. Raises RefusedError."""
-    with admin_client(settings.bootstrap) as admin:
-        present = set(admin.list_topics())
-        missing = [topic for topic in TOPICS if settings.topic(topic.name) not in present]
-        for topic in TOPICS:
-            if topic not in missing:
-                _compare(admin, topic, settings)
-        if missing:
-            _create(admin, missing, settings)
-        return [settings.topic(topic.name) for topic in missing]
+    """Create those that are missing and compare the others. Returns the names of the new ones. Raises RefusedError.
+
+    A cluster that knows no live broker for a moment, as one on a starved host does, is asked again.
+    """
+    made: set[Topic] = set()
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            with admin_client(settings.bootstrap) as admin:
+                _complete(admin, settings, made)
+        except (RetriableError, TopicAlreadyExistsError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return [settings.topic(topic.name) for topic in TOPICS if topic in made]
+
+
+def _complete(admin: Any, settings: Settings, made: set[Topic]) -> None:
+    """One attempt; `made` gets what it tried to create."""
+    present = set(admin.list_topics())
+    missing = [topic for topic in TOPICS if settings.topic(topic.name) not in present]
+    for topic in TOPICS:
+        if topic not in missing:
+            _compare(admin, topic, settings)
+    if missing:
+        made.update(missing)
+        _create(admin, missing, settings)
 
 
 def recreate_topic(settings: Settings, name: str) -> None:
