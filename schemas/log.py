@@ -5,6 +5,7 @@ Blocking and simple, on kafka-python; the stream workers have their own transpor
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,6 +22,10 @@ from schemas.topics import ACTS
 
 FETCH_BYTES = 24 * 1024 * 1024
 """Above the largest record of any topic (16 MiB), so that a fetch never stands still."""
+
+
+SILENCE_S = 60.0
+"""A reader that is not at the end and gets nothing for so long gives up; a new one finds the leaders anew."""
 
 
 class LogUnreachable(ConnectionError):
@@ -49,9 +54,16 @@ class TopicReader:
     """Reads all or some partitions of one topic from given offsets (0 where none is given)."""
 
     def __init__(
-        self, bootstrap: str, topic: str, start: Mapping[int, int] | None = None, partitions: list[int] | None = None
+        self,
+        bootstrap: str,
+        topic: str,
+        start: Mapping[int, int] | None = None,
+        partitions: list[int] | None = None,
+        *,
+        silence_s: float = SILENCE_S,
     ) -> None:
         read_any_header_names()
+        self._silence_s = silence_s
         self._consumer = KafkaConsumer(
             **client_options(bootstrap, "chungsuc-reader"),
             metrics_enabled=False,
@@ -111,12 +123,22 @@ class TopicReader:
         ]
 
     def to_end(self, ends: Mapping[int, int] | None = None) -> Iterator[Record]:
-        """Every record up to `ends` (by default the ends as of now), then stop."""
+        """Every record up to `ends` (by default the ends as of now), then stop.
+
+        Raises LogUnreachable where nothing comes for a minute though there is more: who asks tries again, or says so.
+        """
         ends = dict(self.ends() if ends is None else ends)
+        came_at = time.monotonic()
         while any(position < ends.get(partition, 0) for partition, position in self.positions().items()):
-            for record in self.poll(1.0):
+            records = self.poll(1.0)
+            for record in records:
                 if record.offset < ends.get(record.partition, 0):
                     yield record
+            now = time.monotonic()
+            if records:
+                came_at = now
+            elif now - came_at > self._silence_s:
+                raise LogUnreachable(f"nothing came from {self.topic} for {self._silence_s:.0f} s before its end")
 
 
 class ActReader:

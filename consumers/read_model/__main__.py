@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from types import FrameType
 
 from kafka.errors import KafkaError
@@ -95,9 +95,11 @@ class Process:
     def run(self) -> None:
         """Store until asked to stop. Raises DatabaseRefused, NotDecodable, LogUnreachable, KafkaError."""
         path = self._settings.data / FILE_NAME
+        log = filling.has_log(path)
         connection = open_writer(path)
         try:
             filling.begin(connection)
+            filling.open_for_writing(connection, log=log)
             writer = Writer(self._settings, connection)
             try:
                 with closing(_Ready(self._settings, writer, connection)) as ready:
@@ -110,6 +112,8 @@ class Process:
             finally:
                 writer.close()
         finally:
+            with suppress(sqlite3.OperationalError):  # a full disk, for one: then it catches up before it answers again
+                filling.close_after_writing(connection)
             connection.close()
 
     def _store(self, writer: Writer, file: OpenFile, ready: _Ready) -> None:

@@ -4,6 +4,9 @@ Else a page would show figures that fall: after a deletion those of long ago, af
 that are counted again. The mark stands in the database, so that it outlives the process that fills it. The way of the
 data is waited for in its order: ingest is past the end of `reports` as of the beginning, rollup is past the end of
 `figures` once for each level, and what came of it is stored.
+
+One that lost its write-ahead log is whole, and older than what it answered: the file says that it is being written, and
+no log lies beside it. It answers nothing either until it has caught up.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -29,6 +33,8 @@ LEVELS = 5
 
 _ASK_EVERY_S = 0.1
 _NAME = "filling"
+_WRITTEN = "written"
+"""Stands in the file itself from its first writer on, and is taken away when the last one closes it."""
 
 Offsets = Mapping[TopicPartition, int]
 
@@ -38,6 +44,35 @@ def begin(connection: sqlite3.Connection) -> None:
     connection.execute(
         "INSERT INTO identity SELECT ?, '1' WHERE NOT EXISTS (SELECT 1 FROM positions) ON CONFLICT DO NOTHING", (_NAME,)
     )
+
+
+def has_log(path: Path) -> bool:
+    """Whether a write-ahead log lies beside the file; asked before the file is opened, which makes an empty one."""
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        return log.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def is_behind_itself(connection: sqlite3.Connection, *, log: bool) -> bool:
+    """Whether the file had a log when somebody wrote it last, and has none now."""
+    found = connection.execute("SELECT 1 FROM identity WHERE name = ?", (_WRITTEN,)).fetchone()
+    return found is not None and not log
+
+
+def open_for_writing(connection: sqlite3.Connection, *, log: bool) -> None:
+    """Mark the file before anything is written. `log`: whether it had one before it was opened."""
+    if is_behind_itself(connection, log=log):
+        logger.warning("the write-ahead log of the read model is lost: it answers when it has caught up again")
+        connection.execute("INSERT INTO identity VALUES (?, '1') ON CONFLICT DO NOTHING", (_NAME,))
+    connection.execute("INSERT INTO identity VALUES (?, '1') ON CONFLICT DO NOTHING", (_WRITTEN,))
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def close_after_writing(connection: sqlite3.Connection) -> None:
+    """Take the mark away: SQLite itself takes the log away when nobody has the file open any more."""
+    connection.execute("DELETE FROM identity WHERE name = ?", (_WRITTEN,))
 
 
 def is_filling(connection: sqlite3.Connection) -> bool:

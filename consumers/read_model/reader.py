@@ -20,7 +20,7 @@ from consumers.read_model.arrivals import KINDS, approvals, arrivals, decisions,
 from consumers.read_model.checking import check
 from consumers.read_model.database import damage_as_not_ready, files_of, open_reader
 from consumers.read_model.expected import asked_of
-from consumers.read_model.filling import is_filling
+from consumers.read_model.filling import has_log, is_behind_itself, is_filling
 from consumers.read_model.links import links
 from consumers.read_model.standing import About, Contribution, Moment, Page, pages, standing
 from consumers.read_model.trees import Trees
@@ -275,12 +275,14 @@ class SqliteReadModel:
 
     @contextmanager
     def _at_once(self, *, also_filling: bool = False) -> Iterator[sqlite3.Connection]:
+        log = has_log(self._path)
         connection = self._taken()
         try:
             connection.execute("BEGIN")
             try:
                 with damage_as_not_ready(self._path):
-                    if not also_filling and is_filling(connection):
+                    behind = is_filling(connection) or is_behind_itself(connection, log=log)
+                    if behind and not also_filling:
                         raise NotReady(
                             "the read model is being made from the log; it answers once all is counted again"
                         )

@@ -42,7 +42,7 @@ from schemas.admission import Admission, Admitted, Received
 from schemas.codec import decode_report, encode_receipts, fingerprint_in
 from schemas.failpoint import VARIABLE
 from schemas.form import Form, FormId
-from schemas.log import ActReader, Record, TopicReader
+from schemas.log import ActReader, LogUnreachable, Record, TopicReader
 from schemas.period import PeriodText
 from schemas.precedence import Outcome
 from schemas.principal import ALL_UNITS
@@ -227,6 +227,16 @@ def test_deleted_outbox_is_rebuilt_with_revisions_issue_times_and_sequence(setti
     assert len(records) == 5
     assert newest is not None
     assert newest.sequence == 4
+
+
+def test_reader_that_gets_nothing_before_the_end_gives_up(settings: Settings) -> None:
+    give(settings, table(1))
+    partition = partition_of(UNIT.encode(), PARTITIONS)
+    with TopicReader(settings.bootstrap, settings.topic(REPORTS), silence_s=0.5) as reader:
+        read = reader.to_end({partition: 2})
+        next(read)
+        with pytest.raises(LogUnreachable, match="nothing came from"):
+            next(read)
 
 
 @pytest.mark.parametrize("kept", [8192, 100], ids=["behind its first pages", "from its header on"])

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from consumers.export import Layout, as_text, figure_lines, receipt_lines
+from consumers.read_model import filling
 from consumers.read_model.database import DatabaseRefused, open_writer
 from consumers.read_model.store import Overtaken
 from schemas import failpoint
@@ -418,3 +420,47 @@ def test_readers_that_are_open_go_on_when_the_write_ahead_log_is_lost(path: Path
         assert [model.figures(query).rows[0].measures[0] for model in (first, second)] == [3, 3]
         subprocess.run([sys.executable, "-c", _LOSES_ITS_LOG, str(path)], check=True)
         assert [model.figures(query).rows[0].measures[0] for model in (first, second)] == [5, 5]
+
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from consumers.read_model import filling
+from tests.support.read_model import DAYS, FigureLog, doses, store_at
+path = Path(sys.argv[1])
+from consumers.read_model.database import open_writer
+store = store_at(path)
+connection = open_writer(path)
+filling.open_for_writing(connection, log=False)
+log = FigureLog()
+log.report(doses("a1", DAYS[0], 3))
+store.apply(log.batch())
+if sys.argv[2] == "closed":
+    filling.close_after_writing(connection)
+    connection.close()
+    store._connection.close()
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "closed"])
+def test_database_that_lost_its_log_answers_when_it_has_caught_up_and_one_that_was_closed_at_once(
+    path: Path, how: str
+) -> None:
+    query = FigureQuery(UnitCode("a1"), DOSES, DAY, DAY)
+    subprocess.run([sys.executable, "-c", _KILLED, str(path), how], check=True)
+    if how == "closed":
+        assert not filling.has_log(path)
+        assert rows_of(path, query)
+        return
+    assert rows_of(path, query)
+    for end in ("-wal", "-shm"):
+        path.with_name(path.name + end).unlink()
+    with reading(path) as model, pytest.raises(NotReady):
+        model.figures(query)
+    log = filling.has_log(path)
+    with closing(open_writer(path)) as connection:
+        filling.open_for_writing(connection, log=log)
+        assert filling.is_filling(connection)
+        with reading(path) as model, pytest.raises(NotReady, match="being made"):
+            model.figures(query)

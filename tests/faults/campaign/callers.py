@@ -66,6 +66,7 @@ class Callers:
             for at in range(_CALLERS)
         ]
         self._acknowledged_at = 0.0
+        self.acknowledged = 0
         self.problems: list[str] = []
 
     def start(self) -> None:
@@ -156,6 +157,7 @@ class Callers:
         partition, _, offset = (said["id"] or f"{partition_of(send.unit.encode(), self._partitions)}-").partition("-")
         with self._lock:
             self._journal.acked(report.event_id, digest.hex(), Source(int(partition), Offset(int(offset or -1))))
+            self.acknowledged += 1
         return True
 
 

@@ -9,20 +9,20 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from deploy.parts import CHECKOUT
+from tests.faults.campaign.asked import asked
 from tests.faults.campaign.kinds import TITLES, Kind
+from tests.faults.campaign.recoveries import measured, seconds, since_restart
 from tests.faults.campaign.results import FILE, PROVED, STOPPED, Result, Suffered, read_results
 
 PAGE = CHECKOUT / "docs" / "reliability.md"
 WORDS = Path(__file__).with_name("reliability.md")
 BUGS = FILE.with_name("bugs.toml")
 _WIDTH = 120
-_WORKERS = ("ingest-1", "rollup-1", "rollup-2", "read-model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ def page(words: str, results: Sequence[Result], bugs: Sequence[Bug]) -> str:
     standing = [result for result in results if _name(result) not in explained]
     bad = [result for result in results if result.verdict != PROVED and _name(result) not in explained]
     parts = {
+        "asked": asked(results, standing, bugs),
         "summary": _summary(standing, len(results) - len(standing)),
         "kinds": _kinds(standing),
         "recovery": _recovery(standing),
@@ -78,6 +79,8 @@ def _summary(standing: Sequence[Result], left_out: int) -> Iterator[str]:
     yield f"| faults | {sum(len(result.faults) for result in standing)} |"
     for name in ("sent", "acknowledged"):
         yield f"| reports {name} | {_sum(standing, name):,} |"
+    if over_http := _sum(standing, "acknowledged over HTTP"):
+        yield f"| … of these over HTTP, by 202 | {over_http:,} |"
     for name in ("lost", "double", "wrong"):
         yield f"| {name} after settling | {_sum(standing, name):,} |"
     yield f"| comparisons made for that | {_sum(standing, 'compared'):,} |"
@@ -128,24 +131,23 @@ def _kinds(results: Sequence[Result]) -> Iterator[str]:
 
 def _percentiles(faults: Sequence[Suffered]) -> str:
     recovered = [fault.recovery_s for fault in faults if fault.recovery_s >= 0]
-    return f"{_seconds(recovered, 50)} | {_seconds(recovered, 99)}"
+    return f"{seconds(recovered, 50)} | {seconds(recovered, 99)}"
 
 
 def _recovery(results: Sequence[Result]) -> Iterator[str]:
     faults = [fault for result in results for fault in result.faults]
-    crashed = [f for f in faults if f.kind == Kind.KILL.value and f.target in _WORKERS and f.restart_s >= 0]
-    since = [(fault.recovery_s - fault.restart_s, fault) for fault in crashed if fault.recovery_s >= 0]
-    taken = [(fault.seconds["taken over"], fault) for fault in faults if "taken over" in fault.seconds]
-    rebuilds = [(fault.seconds["rebuild"], fault) for fault in faults if "rebuild" in fault.seconds]
     yield from ("| | times | p50 | p99 | p99 of the time others left over |", "| --- | --: | --: | --: | --: |")
     for what, found in (
-        ("a worker killed, from its restart by the supervisor", since),
-        ("a worker killed or stopped and not restarted, until another does its work (session timeout 6 s)", taken),
-        ("`chungsuc rebuild` under load", rebuilds),
-    ):
-        raw = [seconds for seconds, _ in found]
-        left_over = [seconds * (1 - fault.others) for seconds, fault in found]
-        yield f"| {what} | {len(found)} | {_seconds(raw, 50)} | {_seconds(raw, 99)} | {_seconds(left_over, 99)} |"
+        ("a worker killed, from its restart by the supervisor", since_restart(faults)),
+        ("a worker killed or stopped and not restarted, until another does its work (session timeout 6 s)",
+         measured(faults, "taken over")),
+        ("the gateway killed, until a sender over HTTP is told 202 again", measured(faults, "answered again")),
+        ("one more worker whose clock is wrong has joined, until a report sent then is counted",
+         measured(faults, "fresh with it")),
+        ("`chungsuc rebuild` under load", measured(faults, "rebuild")),
+    ):  # fmt: skip
+        raw, left_over = [one.seconds for one in found], [one.left_over for one in found]
+        yield f"| {what} | {len(found)} | {seconds(raw, 50)} | {seconds(raw, 99)} | {seconds(left_over, 99)} |"
     rebuilt = [result for result in results if result.rebuilt]
     for result in rebuilt:
         per_million = result.rebuild_s / result.rebuilt * 1_000_000
@@ -160,13 +162,6 @@ def _recovery(results: Sequence[Result]) -> Iterator[str]:
         yield f"| `{name}` | {len(of_name)} | {_percentiles(of_name)} |"
 
 
-def _seconds(values: Sequence[float], percent: int) -> str:
-    """The percentile by nearest rank."""
-    if not values:
-        return "—"
-    return f"{sorted(values)[ceil(len(values) * percent / 100) - 1]:.1f} s"
-
-
 def _sizes(results: Sequence[Result]) -> Iterator[str]:
     yield from ("| process or folder | first half | second half |", "| --- | --: | --: |")
     middle = (len(results) + 1) // 2
@@ -176,6 +171,22 @@ def _sizes(results: Sequence[Result]) -> Iterator[str]:
             max((one.get(name, 0.0) for one in part), default=0.0) for part in (measured[:middle], measured[middle:])
         ]
         yield f"| {name} | {halves[0]:,.0f} | {halves[1]:,.0f} |"
+
+    longest = max(results, key=lambda result: len(result.minutes_mb.get("up", ())), default=None)
+    if longest is None or not longest.minutes_mb:
+        return
+    length = max(map(len, longest.minutes_mb.values()))
+    yield from (
+        "",
+        f"In the longest of these segments, {length} minutes (seed {longest.seed}), the largest in each quarter:",
+        "",
+        "| process or folder | first | second | third | last |",
+        "| --- | --: | --: | --: | --: |",
+    )
+    for name, minutes in sorted(longest.minutes_mb.items()):
+        quarters = [minutes[length * at // 4 : max(length * (at + 1) // 4, length * at // 4 + 1)] for at in range(4)]
+        told = " | ".join(f"{max(quarter, default=0.0):,.0f}" for quarter in quarters)
+        yield f"| {name} | {told} |"
 
 
 def _failed(bad: Sequence[Result]) -> Iterator[str]:

@@ -73,6 +73,7 @@ class Segment:
             merged(here.histories(), path)
             if settled:
                 judge(here, self.folder, self.result)
+                self.result.counts["acknowledged over HTTP"] = here.callers.acknowledged
         self.result.verdict = DISPROVED if self.result.anomalies else PROVED
         return self.result
 
@@ -86,7 +87,8 @@ class Segment:
                 self._one(here, planned, began)
         except AssertionError as error:
             self._note(here, f"parts are not ready again: {error}")
-        self.result.load_s = round(time.monotonic() - began, 1)
+        finally:
+            self.result.load_s = round(time.monotonic() - began, 1)
 
     def _one(self, here: Site, planned: Planned, began: float) -> None:
         fault = FAULTS[planned.fault]

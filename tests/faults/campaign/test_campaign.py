@@ -193,9 +193,12 @@ RESULT = Result(
         Suffered("stop.taken-over", "stop", "rollup-2", 9.0, "", 2.0, "SIGCONT", -1.0, {"taken over": 9.5}),
     ],
     counts={"sent": 1200, "acknowledged": 1100, "lost": 0, "double": 0, "wrong": 0, "compared": 5},
-    peak_mb={"rollup-1": 120.0}, verdict=PROVED,
+    peak_mb={"rollup-1": 120.0},
+    minutes_mb={"up": [90.0] * 8, "rollup-1": [60.0, 0.0, 70.0, 80.0, 90.0]}, verdict=PROVED,
 )  # fmt: skip
-WORDS_TEXT = "\n".join(f"<!-- {name} -->" for name in ("summary", "kinds", "recovery", "sizes", "failed", "bugs"))
+WORDS_TEXT = "\n".join(
+    f"<!-- {name} -->" for name in ("asked", "summary", "kinds", "recovery", "sizes", "failed", "bugs")
+)
 
 
 def test_results_are_appended_and_read_back(tmp_path: Path) -> None:
@@ -230,6 +233,14 @@ def test_page_tells_counts_kinds_recovery_and_bugs() -> None:
         "| reports sent | 2,400 |",
         "| `kill.random.rollup` | 2 | 8.0 s | 8.0 s |", "| 8@abc123 | disproved | lost write (1) |",
         "| a worker killed, from its restart by the supervisor | 2 | 7.5 s | 7.5 s | 7.5 s |",
+        "| at least 300 faults | 4, 4 of them in segments without a finding | **missed** |",
+        "| at least 2 hours of load | 2.00, 2.00 of them in segments without a finding | held |",
+        "| 10 or more of each kind | fewest: 0 (broker) | **missed** |",
+        "| 0 lost, 0 double, 0 wrong after settling | 0 lost, 0 double, 0 wrong; 1 of 2 segments proved | held |",
+        "| a crashed worker that its supervisor restarts: p99 below 10 s | "
+        "7.5 s of 2; 7.5 s of the time that other work left over | held |",
+        "In the longest of these segments, 8 minutes (seed 7), the largest in each quarter:",
+        "| rollup-1 | 60 | 80 | 90 | 0 |",
     ):  # fmt: skip
         assert line in told.splitlines()
     explained = page(WORDS_TEXT, [replace(RESULT, verdict=DISPROVED)], [bug])
@@ -238,7 +249,7 @@ def test_page_tells_counts_kinds_recovery_and_bugs() -> None:
 
 
 def test_words_without_a_mark_are_refused() -> None:
-    with pytest.raises(ValueError, match="summary"):
+    with pytest.raises(ValueError, match="asked"):
         page("", [], [])
 
 

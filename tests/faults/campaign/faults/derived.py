@@ -8,12 +8,17 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
+
+from kafka.errors import KafkaError
 
 from consumers.read_model.database import FILE_NAME
 from deploy.stack import ProcessState
 from schemas.exit import Exit
+from schemas.log import LogUnreachable, TopicReader
+from schemas.settings import Settings
 from schemas.topics import FIGURES
 from tests.faults.broken_log import append_again, cut, grow
 from tests.faults.campaign.faults.kills import ROLLUPS
@@ -25,6 +30,7 @@ from tests.support.waiting import eventually, lives
 
 _REFUSED_WITHIN_S = 120.0
 _REBUILT_WITHIN_S = 400.0
+_ANSWERS_WITHIN_S = 240.0
 _MORE = (91, 92, 93)
 _STALE_FOR_S = 5.0
 
@@ -145,6 +151,7 @@ def _cut(site: Site, random: Random, *, grown: bool, says: str) -> Wound:
     assert len(gone) == 1, gone
     if site.cluster is not None:
         site.cluster.start()
+        eventually(partial(_answers, settings), _ANSWERS_WITHIN_S, 1.0)
     if grown:
         topic = settings.topic(FIGURES)
         if site.cluster is not None:
@@ -155,6 +162,15 @@ def _cut(site: Site, random: Random, *, grown: bool, says: str) -> Wound:
     eventually(lambda: site.running.state("read-model") is not None, 120)
     seconds = rebuilt(site, (*ROLLUPS, "read-model"), says)
     return Wound(f"{FIGURES}-{partition}, {max(gone)} records", "the end of the rebuild", seconds=seconds)
+
+
+def _answers(settings: Settings) -> bool:
+    """Whether the leaders of all partitions know again how far theirs go."""
+    try:
+        with TopicReader(settings.bootstrap, settings.topic(FIGURES)) as reader:
+            return bool(reader.ends())
+    except (KafkaError, LogUnreachable):
+        return False
 
 
 def _files(site: Site) -> list[Path]:

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from consumers.read_model import filling
 from consumers.read_model.database import FILE_NAME
 from schemas.log import Record, TopicReader
 from schemas.report import Millis, Offset
@@ -119,6 +120,9 @@ def capture(settings: Settings, folder: Path) -> None:
         closing(sqlite3.connect(folder / READ_MODEL)) as copy,
     ):
         source.backup(copy)
+        # A copy has no log, and lacks nothing.
+        filling.close_after_writing(copy)
+        copy.commit()
 
 
 def forget(folder: Path) -> None:

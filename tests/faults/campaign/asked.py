@@ -1,0 +1,73 @@
+"""What the campaign was asked to show, each with what the results show of it, also where that is less."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence, Sized
+
+from tests.faults.campaign.kinds import Kind
+from tests.faults.campaign.recoveries import Recovery, measured, percentile, since_restart
+from tests.faults.campaign.results import PROVED, Result
+
+FAULTS, HOURS, OF_EACH_KIND = 300, 2.0, 10
+RESTARTED_S, TAKEN_OVER_S = 10.0, 20.0
+
+
+def asked(results: Sequence[Result], standing: Sequence[Result], bugs: Sized) -> Iterator[str]:
+    """One line for each. `standing`: without the segments that showed a bug which is listed."""
+    yield from ("| asked for | shown | |", "| --- | --- | --- |")
+    faults = sum(len(result.faults) for result in results)
+    clean = sum(len(result.faults) for result in standing)
+    yield _line(
+        f"at least {FAULTS} faults", f"{faults}, {clean} of them in segments without a finding", faults >= FAULTS
+    )
+    hours, clean_hours = _hours(results), _hours(standing)
+    shown = f"{hours:.2f}, {clean_hours:.2f} of them in segments without a finding"
+    yield _line(f"at least {HOURS:.0f} hours of load", shown, hours >= HOURS)
+    kinds = Counter(fault.kind for result in results for fault in result.faults)
+    least = min(Kind, key=lambda kind: kinds[kind.value])
+    fewest = kinds[least.value]
+    yield _line(f"{OF_EACH_KIND} or more of each kind", f"fewest: {fewest} ({least.value})", fewest >= OF_EACH_KIND)
+    yield from _after_settling(standing)
+    yield from _recoveries(standing)
+    false = sum(result.wrong_while_running for result in standing)
+    observed = sum(result.counts.get("observed", 0) for result in standing)
+    what = "a total at every moment is the fold of some prefix of its partition"
+    yield _line(what, f"{false} of {observed:,} observed were not", observed > 0 and not false)
+    yield "| memory and disk bounded | [below](#memory-and-disk) | |"
+    yield f"| the bugs that were found | [{len(bugs)}](#bugs-found-and-what-mended-them) | |"
+
+
+def _after_settling(standing: Sequence[Result]) -> Iterator[str]:
+    proved = sum(result.verdict == PROVED for result in standing)
+    found = {name: sum(result.counts.get(name, 0) for result in standing) for name in ("lost", "double", "wrong")}
+    shown = (
+        f"{', '.join(f'{count} {name}' for name, count in found.items())}; {proved} of {len(standing)} segments proved"
+    )
+    yield _line("0 lost, 0 double, 0 wrong after settling", shown, bool(standing) and not any(found.values()))
+
+
+def _recoveries(standing: Sequence[Result]) -> Iterator[str]:
+    faults = [fault for result in standing for fault in result.faults]
+    for what, bound_s, found in (
+        ("a crashed worker that its supervisor restarts", RESTARTED_S, since_restart(faults)),
+        ("a crashed worker that another takes over from", TAKEN_OVER_S, measured(faults, "taken over")),
+    ):
+        yield _recovery(f"{what}: p99 below {bound_s:.0f} s", bound_s, found)
+
+
+def _recovery(what: str, bound_s: float, found: Sequence[Recovery]) -> str:
+    if not found:
+        return _line(what, "none", False)
+    raw = percentile([one.seconds for one in found], 99)
+    left_over = percentile([one.left_over for one in found], 99)
+    shown = f"{raw:.1f} s of {len(found)}; {left_over:.1f} s of the time that other work left over"
+    return _line(what, shown, raw < bound_s)
+
+
+def _hours(results: Sequence[Result]) -> float:
+    return sum(result.load_s for result in results) / 3600
+
+
+def _line(what: str, shown: str, held: bool) -> str:
+    return f"| {what} | {shown} | {'held' if held else '**missed**'} |"
