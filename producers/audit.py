@@ -35,6 +35,7 @@ class Event(StrEnum):
     LOGIN_REFUSED = "login_refused"
     LOGOUT = "logout"
     SUBMISSION = "submission"
+    DECISION = "decision"
     REFUSAL = "refusal"
     ACCOUNT_BOUND = "account_bound"
     ACCOUNT_LINKED = "account_linked"

@@ -112,7 +112,8 @@ class Registers:
             case PeriodLocked(form, line, unit, period, locked):
                 # An old act written once more undoes nothing: the newest by its author's time stands.
                 before = self._locks.setdefault((form, line, period), {})
-                before[unit] = max(before.get(unit, (Millis(-1), False)), (act.issued_at, locked))
+                if act.issued_at >= before.get(unit, (Millis(-1), False))[0]:
+                    before[unit] = (act.issued_at, locked)
         return act
 
     def _counting(self, key: bytes | None, value: bytes | None, headers: list[Header], time: Millis) -> Act | None:

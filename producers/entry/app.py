@@ -6,6 +6,7 @@
 | `/`, `/units/{unit}/day`, `/units/{unit}/nil` | the day's set; "không phát sinh" for the rest |
 | `/units/{unit}/forms/{form}/{period}` | where a report is typed, corrected and sent |
 | `/units/{unit}/receipts/{id}`, `/units/{unit}/history/{form}/{period}` | what became of it; withdrawal |
+| `/units/{unit}/below`, `/units/{unit}/decide/{form}/{period}`, `/units/{unit}/lock/…` | the superior's desk |
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from producers.audit import AuditLog
+from producers.entry.acts import Acts
 from producers.entry.days import Days
 from producers.entry.guard import Guard
 from producers.entry.login import Login
 from producers.entry.office import Office
 from producers.entry.receipts import Receipts
 from producers.entry.reports import Reports
+from producers.entry.superior import Superior
 from producers.gateway.app import as_refusal
 from producers.gateway.refusal import Refusal
 from schemas.read_model import ReadModelError
@@ -37,10 +40,10 @@ _HERE = Path(__file__).parent
 _SERIES = "{form}/{period}"
 
 
-def application(office: Office, audit: AuditLog) -> ASGIApp:
+def application(office: Office, acts: Acts, audit: AuditLog) -> ASGIApp:
     """All pages."""
     frame, days, reports, receipts = office.frame, Days(office), Reports(office), Receipts(office)
-    login = Login(frame, audit)
+    login, superior = Login(frame, audit), Superior(office, acts, audit)
 
     async def refused(request: Request, error: Exception) -> Response:
         return frame.refused(request, as_refusal(error))
@@ -61,6 +64,9 @@ def application(office: Office, audit: AuditLog) -> ASGIApp:
             Route("/units/{unit}/receipts/{id}", inside(receipts.show), methods=["GET"]),
             Route("/units/{unit}/history/" + _SERIES, inside(receipts.history), methods=["GET"]),
             Route("/units/{unit}/history/" + _SERIES, inside(receipts.withdraw), methods=["POST"]),
+            Route("/units/{unit}/below", inside(superior.below), methods=["GET"]),
+            Route("/units/{unit}/decide/" + _SERIES, inside(superior.decide), methods=["POST"]),
+            Route("/units/{unit}/lock/" + _SERIES, inside(superior.lock), methods=["POST"]),
             Mount("/static", StaticFiles(directory=_HERE / "static")),
         ],
         middleware=[Middleware(GZipMiddleware, minimum_size=1000)],

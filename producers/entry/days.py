@@ -71,6 +71,7 @@ class Days:
             after=day + timedelta(days=1), writes=writes, forms=forms, key=str(uuid.uuid4()), nil=len(nil),
             groups=[(name, self._lines(visit, unit, entries)) for name, entries in (
                 ("today", found.today), ("owed", found.owed), ("coming", found.coming))],
+            oversees=unit.code in office.places.overseen(visit),
             results=results, done=sum(one.state.done for one in found.today), all=len(found.today),
         )  # fmt: skip
 

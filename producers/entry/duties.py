@@ -33,6 +33,7 @@ class State(StrEnum):
     LATE = "late"
     ENTERED = "entered"
     NOT_SUBJECT = "not-subject"
+    RETURNED = "returned"
 
     @property
     def words(self) -> tuple[str, str]:
@@ -42,7 +43,7 @@ class State(StrEnum):
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
-        return self not in (State.NOT_SENT, State.OVERDUE, State.EXTENDED)
+        return self not in (State.NOT_SENT, State.OVERDUE, State.EXTENDED, State.RETURNED)
 
 
 _STATES = {
@@ -54,6 +55,7 @@ _STATES = {
     State.LATE: ("Đã nộp, chậm", "Sent late"),
     State.ENTERED: ("Cấp trên đã nhập hộ", "Entered by the superior"),
     State.NOT_SUBJECT: ("Không thuộc đối tượng", "Not subject"),
+    State.RETURNED: ("Bị trả lại, chờ chỉnh lý", "Returned for correction"),
 }
 
 
@@ -73,7 +75,7 @@ class Entry:
     @property
     def can_be_nil(self) -> bool:
         """Whether the button for the rest covers it."""
-        return not self.state.done and not self.form.has_stock
+        return not self.state.done and self.state is not State.RETURNED and not self.form.has_stock
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,9 @@ def _entry(
     accepted = model.heads([series])[0]
     sending = lookup.highest(series) > (accepted.revision if accepted else 0)
     regimes = tuple(dict.fromkeys(one.duty.regime.name_vi for one in owing))
-    reason = first.decision.about.reason if first.decision else ""
+    returned = next((one.returned for one in owing if one.returned is not None), None)
+    decided = first.decision.about.reason if first.decision else ""
+    reason = returned.about.reason if returned is not None else decided
     state = _state(first, stands, sending=sending)
     return Entry(form, line, period, first.due, state, bool(stands and stands.kind is Kind.NIL), reason, regimes)
 
@@ -138,6 +142,8 @@ def _standing(arrivals: Sequence[Arrival]) -> Arrival | None:
 def _state(owing: Obligation, stands: Arrival | None, *, sending: bool) -> State:
     if sending:
         return State.SENDING
+    if owing.returned is not None:
+        return State.RETURNED
     if stands is not None and stands.slot is Slot.ENTERED:
         return State.ENTERED
     if stands is not None:

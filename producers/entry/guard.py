@@ -32,7 +32,7 @@ _HEADERS = {
 }  # fmt: skip
 _ROUTE = re.compile(r"/units/[^/]+/([a-z]+)(?:/.*)?")
 _ROUTES = frozenset({"/", "/login", "/logout", "/language"})
-_UNDER_UNITS = frozenset({"day", "nil", "other", "forms", "receipts", "history"})
+_UNDER_UNITS = frozenset({"day", "nil", "other", "forms", "receipts", "history", "below", "decide", "lock"})
 
 
 class Guard:

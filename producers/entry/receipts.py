@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from starlette.responses import RedirectResponse, Response
@@ -13,6 +14,7 @@ from producers.entry.difference import Change, Content, differences
 from producers.entry.frame import Visit
 from producers.entry.office import Office, bring
 from producers.entry.places import Target, address_of
+from producers.entry.rulings import Standing, standing_of
 from producers.gateway.draft import parse_time
 from producers.gateway.refusal import Language, Refusal, Slug, refused
 from producers.gateway.shown import PENDING, receipt_id
@@ -20,8 +22,9 @@ from schemas import words
 from schemas.figure import Slot
 from schemas.period import parse_period
 from schemas.precedence import Outcome
+from schemas.principal import ever_below, may_decide
 from schemas.read_model import OwnRevision, ReadModel
-from schemas.report import Kind
+from schemas.report import Kind, Millis
 from schemas.unit import UBND, LineName
 
 _MOST_REASON = 500
@@ -35,6 +38,7 @@ class Version:
     kind: Kind
     when: str
     by: str
+    at: Millis
     standing: bool
     receipt: str
     changes: tuple[Change, ...] | None
@@ -76,6 +80,8 @@ class Receipts:
         office = self._office
         target = office.places.target(visit)
         versions = await office.questions.ask(_versions, target, visit.language)
+        ruled: Standing = await office.questions.ask(standing_of, target)
+        at = 0 if visit.language is Language.VIETNAMESE else 1
         writes = office.places.may_write(visit, target)
         slot = Slot.OWN if target.entered_by is None else Slot.ENTERED
         own = [one for one in versions if one[0] is slot]
@@ -85,9 +91,21 @@ class Receipts:
             "history.html", visit, status, target=target, when=words.period(target.period), fault=fault,
             versions=[version for _, version in reversed(versions)], writes=writes, can_withdraw=writes and standing,
             pending=sent > max((one[1].number for one in own), default=0), key=str(uuid.uuid4()),
+            ruled=ruled, rulings=[(one.when, one.by, one.said[at], one.reason) for one in ruled.rulings],
+            returned=ruled.returned[at] if ruled.returned else "", decides=self._decides(visit, target),
+            tomorrow=f"{visit.caller.day + timedelta(days=1)}T17:00",
             label=_said(visit, target.form.label_vi, target.form.label_en), after=max(sent, *(n.number for _, n in own))
             if own else sent,
         )  # fmt: skip
+
+    def _decides(self, visit: Visit, target: Target) -> bool:
+        """Whether the account may decide about it, for a unit above."""
+        units = self._office.registry.catalogue().units
+        return any(
+            ever_below(units, target.unit.code, one.unit)
+            and may_decide([one], one.unit, target.form.id, visit.caller.day)
+            for one in visit.caller.bindings
+        )
 
     async def withdraw(self, visit: Visit) -> Response:
         """Rút báo cáo, with its reason, which travels with it."""
@@ -140,7 +158,7 @@ def _versions(model: ReadModel, target: Target, language: Language) -> list[tupl
             by = catalogue.units.unit(type(series.unit)(one.entered_by), target.period.last_day)
         found.append((one.slot, Version(
             one.revision, one.kind, words.moment(one.accepted_at), by.name if by else one.entered_by,
-            one.standing, receipt_id(one.source), changes,
+            one.accepted_at, one.standing, receipt_id(one.source), changes,
         )))  # fmt: skip
     return found
 

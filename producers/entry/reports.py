@@ -18,6 +18,7 @@ from producers.entry.difference import Change, content_of, differences
 from producers.entry.frame import Visit
 from producers.entry.office import Known, Office, bring, content, known
 from producers.entry.places import Target, address_of
+from producers.entry.rulings import Standing, standing_of
 from producers.entry.sheet import SheetMaker
 from producers.entry.typed import MOST_ROWS, Fault, Judged, Typed, as_json, blank, judge, of_report, read_typed, zeros
 from producers.gateway.courier import Sent
@@ -42,6 +43,8 @@ class Shown:
     withdrawn: bool
     refusal: str = ""
     clash: bool = False
+    returned: str = ""
+    locked: bool = False
 
 
 class Reports:
@@ -55,8 +58,12 @@ class Reports:
         target = self._office.places.writable(visit)
         there = await known(self._office, target)
         kind = there.report.header.kind if there.report else None
-        shown = Shown(target, there.revision, str(uuid.uuid4()), there.entered, kind is Kind.NIL,
-                      kind is Kind.WITHDRAWAL)  # fmt: skip
+        ruled: Standing = await self._office.questions.ask(standing_of, target)
+        at = 0 if visit.language is Language.VIETNAMESE else 1
+        shown = Shown(
+            target, there.revision, str(uuid.uuid4()), there.entered, kind is Kind.NIL, kind is Kind.WITHDRAWAL,
+            returned=ruled.returned[at] if ruled.returned else "", locked=ruled.locked_by is not None,
+        )  # fmt: skip
         return self._page(visit, shown, self._start(target, there))
 
     def _start(self, target: Target, there: Known) -> Typed:

@@ -15,6 +15,7 @@ from producers.accounts import FILE as ACCOUNTS_FILE
 from producers.accounts import Accounts
 from producers.audit import FILE as AUDIT_FILE
 from producers.audit import AuditLog
+from producers.entry.acts import GatewayActs
 from producers.entry.app import Beside
 from producers.entry.app import application as pages
 from producers.entry.archive import LogArchive
@@ -71,7 +72,7 @@ class Service:
             Frame(door, self._accounts, sessions, now_ms), Places(self._registry, door), self._registry,
             self._questions, answers, self._lookup, desk, LogArchive(settings), owed,
         )  # fmt: skip
-        self.app: ASGIApp = Beside(gateway, pages(office, audit))
+        self.app: ASGIApp = Beside(gateway, pages(office, GatewayActs(settings), audit))
 
     def healthy(self) -> bool:
         """Whether reports are taken now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -11,10 +12,12 @@ from pathlib import Path
 import httpx
 
 from consumers.obligations import obligations
-from consumers.read_model.database import FILE_NAME
+from consumers.read_model.database import FILE_NAME, open_writer
 from consumers.read_model.reader import SqliteReadModel
+from consumers.read_model.store import Store
 from producers.accounts import Accounts
 from producers.audit import AuditLog
+from producers.entry.acts import attested
 from producers.entry.app import Beside
 from producers.entry.app import application as pages
 from producers.entry.frame import Frame
@@ -30,19 +33,22 @@ from producers.gateway.judgment import Judgment
 from producers.gateway.limits import Limits
 from producers.gateway.registry import Attesting
 from producers.gateway.store import FILE, GatewayStore, Lookup
-from schemas.act import AttesterRegistered, PrincipalBound
+from schemas.act import AttesterRegistered, Decisive, PrincipalBound
 from schemas.admission import Admission
 from schemas.catalogue import Catalogue
 from schemas.figure import State
 from schemas.form import FormId
+from schemas.log import Record
 from schemas.period import PeriodText
 from schemas.principal import ALL_UNITS, Binding, PrincipalName, Role
 from schemas.questions import Questions
 from schemas.register import KeyEntry, Registers
-from schemas.report import Header, Kind, Millis, Report, Revision, Series, Source
+from schemas.report import Header, Kind, Millis, Offset, Report, Revision, Series, Source
 from schemas.settings import load_settings
+from schemas.signature import SignedRecord
+from schemas.topics import ACTS
 from schemas.unit import UnitCode
-from tests.support.signed import OPERATOR, PARTITIONS, act_record
+from tests.support.signed import OPERATOR, PARTITIONS, act_record, release_act
 from tests.support.tam_duong import TamDuong, catalogue, week
 
 CLERK, OTHER, DISTRICT, FRONT = (PrincipalName(name) for name in ("binh-lu", "khun-ha", "tam-duong", "mat-tran"))
@@ -95,6 +101,17 @@ class WeekRegistry:
         return self.registers.locked_by(series, day)
 
 
+@dataclass
+class WeekActs:
+    """What is decided goes straight to registers and read model, signed as the gateway signs it."""
+
+    bench: EntryBench
+
+    def send(self, principal: PrincipalName, decided: Decisive, at: Millis) -> None:
+        with closing(GatewayStore(self.bench.folder / FILE)) as store:
+            self.bench.append(attested(store.signing_key(), principal, decided, at), at)
+
+
 class EntryBench:
     """Gateway and pages without a broker: everything up to the log, which is away."""
 
@@ -108,8 +125,10 @@ class EntryBench:
         with_key.close()
         acts = [act_record(AttesterRegistered(key.kid, key.unit, key.public), "gateway")]
         acts += [act_record(PrincipalBound(name, (binding,)), name) for name, binding in BINDINGS.items()]
+        release = release_act(catalogue())
+        assert self.registers.apply(release.key, release.value, list(release.headers), Millis(0)) is not None
         for act in acts:
-            assert self.registers.apply(act.key, act.value, list(act.headers), Millis(0)) is not None
+            self.append(act, Millis(0))
         self.accounts = Accounts(folder / "principals.sqlite")
         self.audit = AuditLog(folder / "audit.log")
         self.now = NOW
@@ -117,6 +136,14 @@ class EntryBench:
         self.app = self._application()
         self.courier.start()
         assert self.courier.ready.wait(20)
+
+    def append(self, act: SignedRecord, at: Millis) -> None:
+        """A record of `acts`, read by the registers and the read model; it must count."""
+        with closing(open_writer(self.folder / FILE_NAME)) as connection:
+            store = Store(connection, self.registers)
+            ignored, offset = self.registers.ignored, Offset(store.positions()[ACTS, 0].next)
+            store.apply({(ACTS, 0): [Record(ACTS, 0, offset, at, act.key, act.value, act.headers)]})
+        assert self.registers.ignored == ignored
 
     def _application(self) -> Beside:
         settings = load_settings(data=self.folder, bootstrap="127.0.0.1:1", operator_key=OPERATOR.public.hex())
@@ -136,7 +163,7 @@ class EntryBench:
             Frame(door, self.accounts, self.sessions, lambda: self.now), Places(registry, door), registry,
             self.questions, answers, self.lookup, desk, self.archive, obligations,
         )  # fmt: skip
-        return Beside(gateway, pages(self.office, self.audit))
+        return Beside(gateway, pages(self.office, WeekActs(self), self.audit))
 
     def client(self) -> httpx.AsyncClient:
         """A browser of its own, as far as cookies go."""

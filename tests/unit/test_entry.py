@@ -192,6 +192,7 @@ async def test_session_ends_after_its_hours_and_with_its_token(bench: EntryBench
     assert (await client.get("/units/106/day")).status_code == 200
     bench.accounts.revoke(FRONT, before)
     assert (await client.get("/units/106/day")).status_code == 303
+    bench.tokens[FRONT] = bench.accounts.new_token(FRONT, before)
     await client.aclose()
 
 
@@ -234,7 +235,6 @@ async def test_receipt_of_another_commune_is_not_told_under_the_own_address(cler
 
 
 async def test_supervisor_reads_and_never_writes(bench: EntryBench) -> None:
-    bench.tokens[FRONT] = bench.accounts.new_token(FRONT, bench.now)
     client = await bench.visitor(FRONT)
     page = await client.get("/units/03390/day")
     assert page.status_code == 200
@@ -288,3 +288,90 @@ async def test_pages_speak_english_to_who_wants_it(bench: EntryBench, clerk: htt
     chosen = await clerk.get("/language?to=en")
     assert "chungsuc_lang=en" in chosen.headers["set-cookie"]
     assert "The day's forms" in text_of(await clerk.get("/units/03390/day"))
+
+
+DECIDE = "/units/03430/decide/vaccination-daily/2021-12-17"
+HISTORY = "/units/03430/history/vaccination-daily/2021-12-17"
+
+
+async def decide(client: httpx.AsyncClient, do: str, address: str = DECIDE, **fields: str) -> httpx.Response:
+    csrf = csrf_of(await client.get(address.replace("/decide/", "/history/").replace("/lock/", "/history/")))
+    return await client.post(address, data={"csrf": csrf, "do": do, **fields})
+
+
+async def test_superior_sees_those_below_by_form_and_state(bench: EntryBench) -> None:
+    client = await bench.visitor(DISTRICT)
+    page = await client.get("/units/106/below?day=2021-12-17")
+    said = text_of(page)
+    assert re.search(r"Huyện Tam Đường: \d+/\d+ báo cáo đã xong", said)
+    assert re.search(r"Xã Khun Há – – – Đúng hạn Đúng hạn 2/2|Xã Khun Há.* Đúng hạn .*2/", said)
+    assert len(page.content) < 60_000
+    await client.aclose()
+
+
+async def test_return_is_seen_by_both_sides_and_owed_again_until_taken_back(bench: EntryBench) -> None:
+    district, commune = await bench.visitor(DISTRICT), await bench.visitor(OTHER)
+    reason = "<b>số hủy</b> lớn hơn số nhận"
+    assert (await decide(district, "return", reason=reason, until="2021-12-21T17:00")).status_code == 303
+    for client in (district, commune):
+        page = await client.get(HISTORY)
+        assert "Yêu cầu chỉnh lý, hạn 17:00 ngày 21/12/2021" in text_of(page)
+        assert "&lt;b&gt;số hủy" in page.text
+        assert "<b>số hủy" not in page.text
+    assert "Bị trả lại, chờ chỉnh lý" in text_of(await commune.get("/units/03430/day?day=2021-12-21"))
+    assert "Yêu cầu chỉnh lý:" in text_of(await commune.get(HISTORY.replace("history", "forms")))
+    assert "Bị trả lại" in text_of(await district.get("/units/106/below?day=2021-12-17"))
+    assert (await decide(district, "keep")).status_code == 303
+    assert "Thu hồi yêu cầu chỉnh lý" in text_of(await commune.get(HISTORY))
+    await district.aclose()
+    await commune.aclose()
+
+
+async def test_approval_extension_and_exemption_are_seen_by_both_sides(bench: EntryBench) -> None:
+    district, commune = await bench.visitor(DISTRICT), await bench.visitor(OTHER)
+    assert "sơ bộ" in text_of(await commune.get(HISTORY))
+    assert (await decide(district, "approve")).status_code == 303
+    assert "đã duyệt" in text_of(await commune.get(HISTORY))
+    due = "/units/03430/decide/testing-daily/2021-12-20"
+    assert (await decide(district, "extend", due, reason="mất điện", until="2021-12-21T08:00")).status_code == 303
+    day = text_of(await commune.get("/units/03430/day?day=2021-12-21"))
+    assert "Được gia hạn" in text_of(await commune.get("/units/03430/day")) + day
+    assert (await decide(district, "exempt", due, reason="không có điểm lấy mẫu")).status_code == 303
+    assert "Không thuộc đối tượng (không có điểm lấy mẫu)" in text_of(await commune.get("/units/03430/day"))
+    assert (await decide(district, "restore", due)).status_code == 303
+    await district.aclose()
+    await commune.aclose()
+
+
+async def test_locked_period_takes_no_report_until_it_is_unlocked(bench: EntryBench) -> None:
+    district, commune = await bench.visitor(DISTRICT), await bench.visitor(OTHER)
+    lock, form = "/units/106/lock/testing-daily/2021-12-20", "/units/03430/forms/testing-daily/2021-12-20"
+    assert (await decide(district, "lock", lock)).status_code == 303
+    assert "Kỳ này đã khóa" in text_of(await commune.get(form))
+    fields = {"do": "send", "rows": "1", **row(**FULL)}
+    page = await send(commune, form, **fields)
+    assert (page.status_code, "đã được đơn vị 106 khóa" in text_of(page)) == (409, True)
+    assert (await decide(district, "unlock", lock)).status_code == 303
+    assert (await send(commune, form, **fields)).status_code == 503
+    await district.aclose()
+    await commune.aclose()
+
+
+async def test_nobody_decides_beyond_what_he_is_bound_to(bench: EntryBench, clerk: httpx.AsyncClient) -> None:
+    assert (await decide(clerk, "approve", "/units/03390/decide/vaccination-daily/2021-12-13")).status_code == 403
+    assert (await decide(clerk, "lock", "/units/03390/lock/testing-daily/2021-12-20")).status_code == 403
+    assert (await clerk.get("/units/106/below")).status_code == 403
+    assert (await clerk.get("/units/03390/below")).status_code == 403
+    district = await bench.visitor(DISTRICT)
+    past = {"reason": "x", "until": "2021-12-01T17:00"}
+    for do, fields in (("return", {"until": "2021-12-21T17:00"}), ("return", past), ("extend", {**past, "until": "x"}),
+                       ("exempt", {"reason": " "})):  # fmt: skip
+        assert (await decide(district, do, **fields)).status_code == 422
+    assert (await decide(district, "what")).status_code == 400
+    await district.aclose()
+    front = await bench.visitor(FRONT)
+    assert (await front.get("/units/106/below?day=2021-12-17")).status_code == 200
+    assert "Xử lý của cấp trên" not in text_of(await front.get(HISTORY))
+    csrf = csrf_of(await front.get(HISTORY))
+    assert (await front.post(DECIDE, data={"csrf": csrf, "do": "approve"})).status_code == 403
+    await front.aclose()
