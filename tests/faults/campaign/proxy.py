@@ -24,6 +24,7 @@ from deploy.parts import CHECKOUT
 from tests.support.waiting import eventually
 
 _CHUNK = 64 * 1024
+_REFUSED_AFTER_S = 0.2
 
 
 class Line(StrEnum):
@@ -67,12 +68,12 @@ class _Listener:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.state.line is Line.CUT:
-            writer.transport.abort()
+            await self._refuse(writer)
             return
         try:
             there_reader, there = await asyncio.open_connection("127.0.0.1", self._target, limit=_CHUNK)
         except OSError:
-            writer.transport.abort()
+            await self._refuse(writer)
             return
         self._writers |= {writer, there}
         try:
@@ -82,6 +83,11 @@ class _Listener:
             for end in (writer, there):
                 self._writers.discard(end)
                 end.transport.abort()
+
+    async def _refuse(self, writer: asyncio.StreamWriter) -> None:
+        """The kernel has accepted already, and kafka-python tries again at once after a connection that it had."""
+        await asyncio.sleep(_REFUSED_AFTER_S)
+        writer.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: Line) -> None:
         """Carry bytes one way until either end closes."""
