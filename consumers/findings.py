@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
+from consumers.export import Lines
 from consumers.numbers import Blank, Key, Number, Numbers, Span
 from consumers.robust import usual
 from schemas.cross_check import At, CheckKind, CrossCheck, Every
@@ -27,6 +28,18 @@ Content = tuple[tuple[Key, tuple[int | None, ...]], ...]
 _SAME_AT_LEAST = 2
 _NAMED = 5
 """So many others with the same table are named."""
+
+
+_COLUMNS = ("check", "unit", "name", "form", "period", "row", "field", "value", "expected", "difference", "message_vi",
+            "message_en")  # fmt: skip
+
+
+def finding_lines(numbers: Numbers, found: Iterable[Finding], day: date) -> Lines:
+    """One line each, units named as on a day."""
+    return Lines(_COLUMNS, tuple(
+        (one.check, one.unit, numbers.name(one.unit, day), one.form, one.period, "/".join(one.row), one.field,
+         one.value, one.expected, one.difference, one.message_vi, one.message_en) for one in found
+    ))  # fmt: skip
 
 
 def findings(numbers: Numbers, unit: UnitCode, days: Span, only: Iterable[str] = ()) -> tuple[Finding, ...]:

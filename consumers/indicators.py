@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 
+from consumers.export import Lines, Value
 from consumers.numbers import Blank, Number, Numbers, Span
 from consumers.obligations import obligations
 from schemas.indicator import Indicator, LevelScale, Side, Timeliness
@@ -38,6 +40,8 @@ class Measured:
     """Reports (unit × period) that the numerator counts; 0 where it is no figure."""
 
 
+_COLUMNS = ("indicator", "unit", "name", "label_vi", "value", "of", "numerator", "denominator", "reported", "reason_vi",
+            "reason_en")  # fmt: skip
 _NO_REGIME = Blank("chưa có chế độ báo cáo", "no reporting regime")
 
 
@@ -60,6 +64,21 @@ def duty_count(numbers: Numbers, now: Millis) -> DutyCount:
         return found[Status.IN_TIME] if what is Timeliness.IN_TIME else owed(found) - found[Status.OPEN]
 
     return count
+
+
+def indicator_lines(numbers: Numbers, found: Iterable[Measured], day: date) -> Lines:
+    """One line each, units named as on a day: value or why there is none, and the two numbers behind it."""
+    return Lines(_COLUMNS, tuple(_line(numbers, one, day) for one in found))
+
+
+def _line(numbers: Numbers, one: Measured, day: date) -> tuple[Value, ...]:
+    ratios, levels = numbers.catalogue.indicators.ratios, numbers.catalogue.indicators.levels
+    about = ratios.get(one.indicator) or levels[one.indicator]
+    of = ratios[one.indicator].unit if one.indicator in ratios else "level"
+    empty = one.value if isinstance(one.value, Blank) else None
+    return (one.indicator, one.unit, numbers.name(one.unit, day), about.label_vi, "" if empty else str(one.value), of,
+            *(None if isinstance(side, Blank) else side for side in (one.numerator, one.denominator)), one.reported,
+            empty.reason_vi if empty else "", empty.reason_en if empty else "")  # fmt: skip
 
 
 def ratio(numerator: Number, denominator: Number, scale: int, decimals: int) -> Decimal | Blank:

@@ -69,9 +69,10 @@ class Duty:
 class Obligation:
     """A duty and what became of it.
 
-    `due` with an extension in it, and with the time that a return gave. `reported_at`: the time that counts;
-    `entered_by`: who entered that report for the unit, empty where the unit sent it. `decision`: an extension or
-    exemption that is in force. `returned`: the report is there, was returned and waits for its correction.
+    `due` with an extension in it, and with the time that a return gave. `reported_at`: the time that counts,
+    `issued_at`: when that report was issued; `entered_by`: who entered it for the unit, empty where the unit sent it.
+    `decision`: an extension or exemption that is in force. `returned`: the report is there, was returned and waits for
+    its correction.
     """
 
     duty: Duty
@@ -81,6 +82,12 @@ class Obligation:
     entered_by: str
     decision: Decision | None
     returned: Return | None = None
+    issued_at: Millis | None = None
+
+    @property
+    def late_on_the_way(self) -> bool:
+        """Late by acceptance and issued in time: a line was down, or a history was replayed."""
+        return self.status is Status.LATE and (self.issued_at or 0) <= self.due.timestamp() * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,7 @@ def judged(
         duty, _status(decision, found, moment), due,
         None if reported is None else reported.came_at(moment.axis), "" if reported is None else reported.entered_by,
         decision, next((one.returned for one in found if one.returned is not None), None),
+        max((one.issued_at for one in met), default=None) if reported is not None else None,
     )  # fmt: skip
 
 

@@ -13,6 +13,14 @@ from schemas.period import Period, PeriodType
 from schemas.report import Kind, Millis
 
 _LEVELS = {"nation": "Cả nước", "province": "Cấp tỉnh", "district": "Cấp huyện", "commune": "Cấp xã"}
+_LINES = {
+    "ubnd": "Ủy ban nhân dân",
+    "health": "ngành y tế",
+    "police": "công an",
+    "front": "Mặt trận Tổ quốc",
+    "insurance": "bảo hiểm xã hội",
+    "party": "Đảng",
+}
 _UNITS_OF_MEASURE = {
     "person": "người",
     "dose": "liều",
@@ -21,6 +29,59 @@ _UNITS_OF_MEASURE = {
     "beneficiary": "đối tượng",
     "VND": "đồng",
     "fridge": "tủ lạnh",
+    "area": "khu vực",
+    "award": "khen thưởng",
+    "bag": "túi",
+    "bed": "giường",
+    "call": "cuộc gọi",
+    "check": "lượt kiểm tra",
+    "checkpoint": "chốt",
+    "collective": "tập thể",
+    "contact": "trường hợp tiếp xúc",
+    "copy": "bản",
+    "criterion": "tiêu chí",
+    "declaration": "lượt khai báo",
+    "delivery": "chuyến",
+    "device": "thiết bị",
+    "document": "văn bản",
+    "donor": "đơn vị, cá nhân ủng hộ",
+    "employer": "người sử dụng lao động",
+    "enterprise": "doanh nghiệp",
+    "example": "điển hình",
+    "file": "hồ sơ",
+    "household": "hộ",
+    "incident": "vụ việc",
+    "inspection": "cuộc kiểm tra",
+    "item": "mục",
+    "letter": "thư",
+    "lot": "lô",
+    "meeting": "cuộc họp",
+    "minute": "phút",
+    "model": "mô hình",
+    "opinion": "ý kiến",
+    "order": "quyết định",
+    "organisation": "tổ chức",
+    "outage": "lần gián đoạn",
+    "outbreak": "ổ dịch",
+    "person-day": "ngày công",
+    "place": "nơi",
+    "plan": "kế hoạch",
+    "pledge": "cam kết",
+    "policy": "chính sách",
+    "proposal": "đề xuất",
+    "recipient": "lượt nhận",
+    "rehearsal": "cuộc diễn tập",
+    "sample": "mẫu",
+    "shift": "ca trực",
+    "site": "điểm",
+    "supervision": "cuộc giám sát",
+    "task": "nhiệm vụ",
+    "team": "đội",
+    "time": "lần",
+    "transaction": "giao dịch",
+    "unit": "đơn vị",
+    "unit of the item": "đơn vị tính của mặt hàng",
+    "vehicle": "xe",
 }
 _PERIODS = {
     PeriodType.WEEK: "tuần {week}/{year}",
@@ -77,6 +138,11 @@ def moment(value: Millis) -> str:
 def level(code: str) -> str:
     """The level of a unit."""
     return _LEVELS.get(code, code)
+
+
+def line(name: str) -> str:
+    """A hierarchy of reporters (tuyến báo cáo)."""
+    return _LINES.get(name, name)
 
 
 def unit_of_measure(code: str) -> str:

@@ -6,20 +6,27 @@ The parameters are those of `chungsuc figures`; what the page shows has a link h
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from consumers.dashboard import findings, indicators
+from consumers.dashboard.obligations import asked, known
 from consumers.dashboard.question import (
     Question,
     Refusal,
+    line_of,
     read_axis,
     read_day,
     read_moment,
     unknown_form,
     unknown_unit,
 )
-from consumers.export import Layout, as_text, figure_lines, moment
+from consumers.export import Layout, Lines, as_text, figure_lines, moment
+from consumers.findings import finding_lines
+from consumers.indicators import indicator_lines
+from consumers.obligations import obligation_lines, obligations, summary_lines
 from schemas.form import FormId
 from schemas.period import PeriodError, PeriodText, PeriodType, parse_period
 from schemas.read_model import Coverage, FigureQuery, ReadModel, RowKind
@@ -40,25 +47,56 @@ def figures_answer(model: ReadModel, given: Mapping[str, str]) -> Response:
         raise unknown_unit(unit)
     if all(known.id != form for known in catalogue.forms):
         raise unknown_form(catalogue, form)
-    Question.read(unit, given)  # the bounds of days
+    line = line_of(catalogue, Question.read(unit, given))  # and the bounds of days
+    layout = _layout(given)
     try:
-        layout, kind = Layout(given.get("format") or "json"), RowKind(given.get("kind") or "total")
-        media = _MEDIA[layout]
-    except (ValueError, KeyError) as error:
-        raise Refusal(400, "format hoặc kind không hợp lệ", "format: csv, json; kind: total, own.") from error
+        kind = RowKind(given.get("kind") or "total")
+    except ValueError as error:
+        raise Refusal(400, "kind không hợp lệ", "kind: total, own.") from error
     query = FigureQuery(
         UnitCode(unit), FormId(form), read_day(given, "from"), read_day(given, "to"), kind,
         given.get("sum") in _YES, given.get("children") in _YES, read_moment(given), read_axis(given),
-        of=_period_type(given), period=_period(given),
+        line, of=_period_type(given), period=_period(given),
     )  # fmt: skip
-    text = as_text(figure_lines(model.figures(query)), layout)
-    headers = {}
-    if layout is Layout.CSV:
-        days = "_".join(given[name] for name in ("from", "to") if given.get(name))
-        headers["Content-Disposition"] = (
-            f'attachment; filename="{_plain("_".join(filter(None, (form, unit, days))))}.csv"'
-        )
-    return Response(text, media_type=media, headers=headers)
+    days = (given[name] for name in ("from", "to") if given.get(name))
+    return _as(figure_lines(model.figures(query)), layout, "_".join(filter(None, (form, unit, *days))))
+
+
+LINES = ("obligations", "findings", "indicators")
+
+
+def lines_answer(model: ReadModel, name: str, given: Mapping[str, str], now: datetime) -> Response:
+    """What the page of this name shows, line by line as the command of this name prints it. Raises Refusal."""
+    if not given.get("unit"):
+        raise Refusal(400, "Thiếu unit", f"Ví dụ: /api/{name}?unit=106&from=2021-12-13&to=2021-12-19&format=csv")
+    question, layout = Question.read(given["unit"], given), _layout(given)
+    if name == "obligations":
+        about = asked(model, question, now.date())
+        found = [one for one in obligations(model, about.unit.code, about.first, about.last, known(question, now))
+                 if one.duty.regime.line == about.line]  # fmt: skip
+        lines = summary_lines(found) if given.get("summary") in _YES else obligation_lines(found)
+    elif name == "findings":
+        about = findings.asked(model, question, now.date())
+        lines = finding_lines(*findings.found_for(model, about), about.last)
+    else:
+        about = indicators.asked(model, question, now.date())
+        children = given.get("children") in _YES
+        lines = indicator_lines(*indicators.measured_for(model, about, now, children=children), about.last)
+    return _as(lines, layout, f"{name}_{about.unit.code}_{about.first}_{about.last}")
+
+
+def _layout(given: Mapping[str, str]) -> Layout:
+    try:
+        layout = Layout(given.get("format") or "json")
+        _MEDIA[layout]
+    except (ValueError, KeyError) as error:
+        raise Refusal(400, "format không hợp lệ", "format: csv, json.") from error
+    return layout
+
+
+def _as(lines: Lines, layout: Layout, name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{_plain(name)}.csv"'} if layout is Layout.CSV else {}
+    return Response(as_text(lines, layout), media_type=_MEDIA[layout], headers=headers)
 
 
 def unit_answer(model: ReadModel, code: str, given: Mapping[str, str]) -> Response:
@@ -72,21 +110,25 @@ def unit_answer(model: ReadModel, code: str, given: Mapping[str, str]) -> Respon
     if unit is None:
         raise unknown_unit(code)
     day = min(day or unit.valid_to, unit.valid_to)
+    units, line = catalogue.units, line_of(catalogue, Question.read(code, given))
     superiors: list[UnitCode] = []
-    above = catalogue.units.superior(unit.code, day)
+    above = units.superior(unit.code, day, line)
     while above is not None:
         superiors.append(above)
-        above = catalogue.units.superior(above, day)
+        above = units.superior(above, day, line)
     found: dict[str, Any] = {
         **_unit(unit),
-        "superiors": [_named(catalogue.units.unit(one, day), one) for one in superiors],
-        "children": [_named(catalogue.units.unit(one, day), one) for one in catalogue.units.children(unit.code, day)],
+        "line": line,
+        "superiors": [_named(units.unit(one, day), one) for one in superiors],
+        "children": [_named(units.unit(one, day), one) for one in units.children(unit.code, day, line)],
     }
     if given.get("form") and (period := _period(given)) is not None:
         if all(known.id != given["form"] for known in catalogue.forms):
             raise unknown_form(catalogue, given["form"])
         found["coverage"] = _coverage(
-            model.coverage(unit.code, FormId(given["form"]), period, as_of=read_moment(given), axis=read_axis(given))
+            model.coverage(
+                unit.code, FormId(given["form"]), period, as_of=read_moment(given), axis=read_axis(given), line=line
+            )
         )
     return JSONResponse(found)
 

@@ -3,9 +3,13 @@
 | route | answer |
 |---|---|
 | `/` | forms with their newest period, roots, search by name (`q`) |
-| `/units/{code}` | figures of a unit: `form`, `from`, `to`, `as_of`, `axis` |
+| `/units/{code}` | figures of a unit: `form`, `from`, `to`, `as_of`, `axis`, `line` |
+| `/units/{code}/obligations` | reports due: who is missing, late, extended; `from`, `to`, `as_of`, `axis`, `line` |
+| `/units/{code}/findings` | what does not add up or stands out; the same parameters |
+| `/units/{code}/indicators` | ratios and levels, or why there is none; the same parameters |
 | `/events` | server-sent events: the version of what a page shows; `unit` and the page's parameters |
 | `/api/figures` | contract 8 by its parameters: `unit`, `form`, `from`, `to`, `sum`, `kind`, …, `format` csv or json |
+| `/api/obligations`, `/api/findings`, `/api/indicators` | the lines of the commands of these names |
 | `/api/units/{code}` | a unit, its superiors and children; with `form` and `period` also its coverage |
 | `/healthz` | 200 when questions can be answered |
 """
@@ -15,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -28,10 +32,13 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from consumers.dashboard.api import figures_answer, unit_answer
+from consumers.dashboard.api import LINES, figures_answer, lines_answer, unit_answer
+from consumers.dashboard.findings import findings_view
 from consumers.dashboard.headers import Guard
 from consumers.dashboard.home import home
-from consumers.dashboard.question import Question, Refusal, as_of_text
+from consumers.dashboard.indicators import indicators_view
+from consumers.dashboard.obligations import obligations_view
+from consumers.dashboard.question import Question, Refusal
 from consumers.dashboard.source import Source, is_there, resolved, version
 from consumers.dashboard.view import UnitView, unit_view
 from consumers.dashboard.watch import Watch
@@ -41,6 +48,7 @@ from schemas.read_model import NotReady, ReadModel, ReadModelError
 
 _HERE = Path(__file__).parent
 Clock = Callable[[], datetime]
+P = TypeVar("P")
 
 
 def now() -> datetime:
@@ -49,10 +57,11 @@ def now() -> datetime:
 
 
 class Pages:
-    """The routes' answers, on one source."""
+    """The routes' answers. What takes seconds is asked over a connection of its own, so that figures do not wait."""
 
     def __init__(self, source: Source, clock: Clock) -> None:
         self._source = source
+        self._slow = source.another()
         self._clock = clock
         self._watch = Watch(source)
         self._templates = Environment(
@@ -73,9 +82,32 @@ class Pages:
         asked = view.subject.question
         return self._html(
             "unit.html", view=view, version=found, forms=forms, at=self._clock().strftime("%H:%M:%S ngày %d/%m/%Y"),
-            page=asked.address(), events=f"/events?{urlencode({'unit': asked.unit, **asked.parameters()})}",
-            now=asked.address(as_of=None), as_of="" if asked.as_of is None else as_of_text(asked.as_of),
+            events=f"/events?{urlencode({'unit': asked.unit, **asked.parameters()})}",
         )  # fmt: skip
+
+    async def obligations(self, request: Request) -> Response:
+        """Reports due of a unit and of those below it."""
+        return await self._about(request, obligations_view, self._clock(), "obligations.html")
+
+    async def findings(self, request: Request) -> Response:
+        """What does not add up or stands out at a unit and below."""
+        return await self._about(request, findings_view, self._clock().date(), "findings.html")
+
+    async def indicators(self, request: Request) -> Response:
+        """Indicators of a unit and of those right below it."""
+        return await self._about(request, indicators_view, self._clock(), "indicators.html")
+
+    async def _about(
+        self, request: Request, view: Callable[[ReadModel, Question, P], object], known: P, template: str
+    ) -> Response:
+        question = Question.read(request.path_params["code"], request.query_params)
+        shown = await self._slow.ask(view, question, known)
+        return self._html(template, view=shown, at=self._clock().strftime("%H:%M:%S ngày %d/%m/%Y"))
+
+    async def lines(self, request: Request) -> Response:
+        """Obligations, findings or indicators as CSV or JSON."""
+        name = request.url.path.rpartition("/")[2]
+        return await self._slow.ask(lines_answer, name, request.query_params, self._clock())
 
     async def events(self, request: Request) -> Response:
         """The live connection of a page."""
@@ -117,8 +149,12 @@ def application(source: Source, clock: Clock = now) -> Starlette:
         routes=[
             Route("/", pages.home),
             Route("/units/{code}", pages.unit, name="unit"),
+            Route("/units/{code}/obligations", pages.obligations),
+            Route("/units/{code}/findings", pages.findings),
+            Route("/units/{code}/indicators", pages.indicators),
             Route("/events", pages.events),
             Route("/api/figures", pages.figures),
+            *(Route(f"/api/{name}", pages.lines) for name in LINES),
             Route("/api/units/{code}", pages.about_unit),
             Route("/healthz", pages.health),
             Mount("/static", StaticFiles(directory=_HERE / "static")),
@@ -137,7 +173,7 @@ def _unit(model: ReadModel, question: Question) -> tuple[str, UnitView, Sequence
     found = version(model, question)
     catalogue = model.catalogue()
     view = unit_view(model, catalogue, resolved(model, question))
-    having = {found.form for found in model.form_periods()}
+    having = {found.form for found in model.form_periods() if found.line == view.subject.line}
     forms = {form.id: form.label_vi + ("" if form.id in having else " (chưa có báo cáo)") for form in catalogue.forms}
     return found, view, sorted(forms.items(), key=lambda item: (item[0] not in having, item[1]))
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from schemas import words
 from schemas.period import Period
 from schemas.read_model import Coverage
 from schemas.report import Millis
-from schemas.unit import UBND, Unit, UnitCode, UnitId, Units
+from schemas.unit import LineName, Unit, UnitCode, UnitId, Units
 
 NAMED = 200
 """So many missing units are named, or none: of a nation's 10,603 the first ones would say nothing, and the units below
@@ -61,13 +62,13 @@ class Covered:
     """By child, as on each period's last day."""
 
 
-def covered(units: Units, unit: UnitCode, found: Sequence[tuple[Period, Coverage]]) -> Covered:
+def covered(units: Units, unit: UnitCode, line: LineName, found: Sequence[tuple[Period, Coverage]]) -> Covered:
     """Coverage of a unit over one or more periods, together and by child."""
     counts, below = Counts(), dict[UnitCode, Counts]()
     absent: dict[UnitId, tuple[Unit, UnitCode | None, list[Period]]] = {}
     for period, coverage in found:
         counts = counts.plus(len(coverage.expected), len(coverage.missing))
-        child_of = _ChildOf(units, unit, period)
+        child_of = ChildOf(units, unit, line, period.last_day)
         for owing in coverage.expected:
             if (child := child_of(owing.code)) is not None:
                 below[child] = below.get(child, Counts()).plus(1, 0)
@@ -94,17 +95,19 @@ def _when(periods: Sequence[Period], of: int) -> str:
     return ", ".join(words.period(period) for period in periods)
 
 
-class _ChildOf:
-    """Which child of a unit another one is, or is below, on a period's last day; None for the unit itself."""
+class ChildOf:
+    """Which child of a unit another one is, or is below, on a line and day; None for the unit itself."""
 
-    def __init__(self, units: Units, top: UnitCode, period: Period) -> None:
+    def __init__(self, units: Units, top: UnitCode, line: LineName, day: date) -> None:
         self._units = units
         self._top = top
-        self._period = period
+        self._line = line
+        self._day = day
         self._known: dict[UnitCode, UnitCode | None] = {top: None}
 
     def __call__(self, code: UnitCode) -> UnitCode | None:
+        """The child of the top that `code` is, or is below."""
         if code not in self._known:
-            above = self._units.superior(code, self._period.last_day, UBND)
+            above = self._units.superior(code, self._day, self._line)
             self._known[code] = code if above == self._top else None if above is None else self(above)
         return self._known[code]

@@ -12,6 +12,8 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from consumers.dashboard.frame import PAGES
+
 REQUESTS = Counter("chungsuc_page_requests_total", "Answers of the page, by route and status.", ["route", "status"])
 SECONDS = Histogram("chungsuc_page_request_seconds", "Until an answer begins, by route.", ["route"],
                     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10))  # fmt: skip
@@ -25,6 +27,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }  # fmt: skip
+_ROUTES = ("/", "/events", "/healthz", "/api/figures", *(f"/api/{name}" for name in PAGES if name))
 
 
 class Guard:
@@ -62,7 +65,9 @@ def _route(scope: Scope) -> str:
     """The pattern, never the address: a code in a label would make a series per unit."""
     if _is_asset(scope):
         return "/static"
+    path = str(scope["path"])
     for pattern in ("/units/", "/api/units/"):
-        if str(scope["path"]).startswith(pattern):
-            return pattern + "{code}"
-    return scope["path"] if scope["path"] in ("/", "/events", "/api/figures", "/healthz") else "other"
+        if path.startswith(pattern):
+            page = path.removeprefix(pattern).partition("/")[2]
+            return f"{pattern}{{code}}" + (f"/{page}" if page in PAGES and page else "")
+    return path if path in _ROUTES else "other"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+from consumers.dashboard.frame import Link
 from consumers.dashboard.question import Question
-from consumers.dashboard.view import Link
 from schemas import words
 from schemas.catalogue import Catalogue
 from schemas.read_model import FigureQuery, FormPeriods, ReadModel

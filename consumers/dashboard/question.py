@@ -20,7 +20,7 @@ from schemas.period import Period, PeriodText, PeriodType
 from schemas.period import day as day_period
 from schemas.read_model import Axis, FigureQuery, FormPeriods, RowKind
 from schemas.report import Millis
-from schemas.unit import UBND, Unit, UnitCode
+from schemas.unit import UBND, LineName, Unit, UnitCode
 
 LONGEST_DAYS = 400
 """A statutory year and some weeks; more days in one question would keep everybody else waiting."""
@@ -40,7 +40,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A unit, a form and days as asked; None where the newest is meant."""
+    """A unit, a form and days as asked; None where the newest is meant, or the line where the unit stands."""
 
     unit: UnitCode
     form: FormId | None = None
@@ -48,6 +48,7 @@ class Question:
     last: date | None = None
     as_of: Millis | None = None
     axis: Axis = Axis.ACCEPTED
+    line: LineName | None = None
 
     @classmethod
     def read(cls, unit: str, given: Mapping[str, str]) -> Question:
@@ -57,13 +58,15 @@ class Question:
             raise Refusal(400, "Ngày bắt đầu ở sau ngày kết thúc", "Hãy chọn lại: “từ ngày” không sau “đến ngày”.")
         if first and last and (last - first).days >= LONGEST_DAYS:
             raise Refusal(400, "Khoảng thời gian quá dài", f"Hãy chọn không quá {LONGEST_DAYS} ngày.")
-        return cls(UnitCode(unit), FormId(given["form"]) if given.get("form") else None, first, last,
-                   read_moment(given), read_axis(given))  # fmt: skip
+        form, line = given.get("form") or None, given.get("line") or None
+        return cls(UnitCode(unit), None if form is None else FormId(form), first, last, read_moment(given),
+                   read_axis(given), None if line is None else LineName(line))  # fmt: skip
 
-    def address(self, **changes: Any) -> str:
-        """The page of this question, with changes."""
+    def address(self, page: str = "", **changes: Any) -> str:
+        """The page of this question, with changes: figures, or `page` of `PAGES`."""
         asked = replace(self, **changes)
-        return f"/units/{quote(asked.unit, safe='')}?{urlencode(asked.parameters())}"
+        where = f"/units/{quote(asked.unit, safe='')}" + (f"/{page}" if page else "")
+        return f"{where}?{urlencode(asked.parameters())}"
 
     def parameters(self) -> dict[str, str]:
         """What `read` reads."""
@@ -75,7 +78,11 @@ class Question:
         if self.last is not None:
             found["to"] = self.last.isoformat()
         if self.as_of is not None:
-            found |= {"as_of": as_of_text(self.as_of), "axis": self.axis.value}
+            found["as_of"] = as_of_text(self.as_of)
+        if self.as_of is not None or self.axis is not Axis.ACCEPTED:
+            found["axis"] = self.axis.value
+        if self.line not in (None, UBND):
+            found["line"] = str(self.line)
         return found
 
 
@@ -94,6 +101,11 @@ class Subject:
     newest: Period | None
 
     @property
+    def line(self) -> LineName:
+        """The hierarchy that the figures are of."""
+        return self.question.line or UBND
+
+    @property
     def single(self) -> PeriodText | None:
         """The one period that is asked for, None where several are summed."""
         if len(self.periods) == 1 and (self.periods[0].first_day, self.periods[0].last_day) == (self.first, self.last):
@@ -106,7 +118,71 @@ class Subject:
         asked, single = self.question, self.single
         of = self.periods[0].type if self.periods else None
         return FigureQuery(self.unit.code, self.form.id, self.first, self.last, kind, single is None, children,
-                           asked.as_of, asked.axis, of=of, period=single)  # fmt: skip
+                           asked.as_of, asked.axis, self.line, of=of, period=single)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A question about days and no form that has been resolved: this unit on this line, these days."""
+
+    question: Question
+    unit: Unit
+    first: date
+    last: date
+
+    @property
+    def line(self) -> LineName:
+        """The hierarchy that is asked about."""
+        return self.question.line or UBND
+
+
+def stretch(
+    catalogue: Catalogue, having: Sequence[FormPeriods], question: Question, today: date, longest: int
+) -> Stretch:
+    """Fill in what was left open: the week up to the newest day that anybody reported on. Raises Refusal."""
+    versions = catalogue.units.versions(question.unit)
+    if not versions:
+        raise unknown_unit(question.unit)
+    question = replace(question, line=line_of(catalogue, question))
+    known = day_of(question.as_of) if question.as_of is not None else today
+    newest = max((p.last_day for found in having for p in found.periods if p.last_day <= known), default=known)
+    last = question.last or max(newest, question.first or newest)
+    first = question.first or last - timedelta(days=6)
+    if (last - first).days >= longest:
+        raise Refusal(400, "Khoảng thời gian quá dài", f"Hãy chọn không quá {longest} ngày.",
+                      [(f"{longest} ngày cuối", "?" + urlencode(replace(
+                          question, first=last - timedelta(days=longest - 1), last=last).parameters()))])  # fmt: skip
+    unit = catalogue.units.unit(question.unit, last)
+    if unit is None:
+        raise _not_in_force(versions, last, question)
+    return Stretch(replace(question, first=first, last=last), unit, first, last)
+
+
+def line_of(catalogue: Catalogue, question: Question) -> LineName:
+    """The line that is asked about: the one named, else that of the People's Committees, else the unit's own.
+
+    Raises Refusal where there is no such line. On which days a unit stands on it, its days say.
+    """
+    units, code = catalogue.units, question.unit
+    if question.line is None:
+        known = [
+            line for line in sorted(units.lines) if units.superiors_of(line, code) or units.children_of(line, code)
+        ]
+        place = any(not unit.is_organisation for unit in units.versions(code))
+        return UBND if place or UBND in known or not known else known[0]
+    if question.line not in units.lines and question.line != UBND:
+        raise Refusal(
+            404,
+            f"Không có tuyến báo cáo “{question.line}”",
+            "Hãy chọn một trong các tuyến:",
+            [(words.line(line), question.address(line=line)) for line in sorted({*units.lines, UBND})],
+        )
+    return question.line
+
+
+def day_of(moment: Millis) -> date:
+    """The day of a moment in Vietnam."""
+    return datetime.fromtimestamp(moment / 1000, ZONE).date()
 
 
 def resolve(catalogue: Catalogue, having: Sequence[FormPeriods], question: Question) -> Subject:
@@ -114,10 +190,11 @@ def resolve(catalogue: Catalogue, having: Sequence[FormPeriods], question: Quest
     unit_versions = catalogue.units.versions(question.unit)
     if not unit_versions:
         raise unknown_unit(question.unit)
-    known = {found.form: found.periods for found in having if found.line == UBND}
+    question = replace(question, line=line_of(catalogue, question))
+    known = {found.form: found.periods for found in having if found.line == question.line}
     form_id = question.form or max(known, key=lambda form: (known[form][-1].last_day, form), default=None)
     if form_id is None:
-        raise nothing_yet()
+        raise nothing_yet(question)
     if all(form.id != form_id for form in catalogue.forms):
         raise unknown_form(catalogue, form_id, question)
     periods = known.get(form_id, ())
@@ -217,10 +294,12 @@ def unknown_form(catalogue: Catalogue, form: str, question: Question | None = No
     return Refusal(404, f"Không có biểu “{form}”", f"Các biểu hiện có: {', '.join(sorted(labels))}.", links)
 
 
-def nothing_yet() -> Refusal:
-    """No report of any form."""
-    return Refusal(404, "Chưa có báo cáo nào", "Trang sẽ có số liệu khi đơn vị đầu tiên gửi báo cáo và được tiếp nhận.",
-                   [("Về trang đầu", "/")])  # fmt: skip
+def nothing_yet(question: Question) -> Refusal:
+    """No report of any form on the line."""
+    on = "" if question.line in (None, UBND) else f" theo tuyến {words.line(str(question.line))}"
+    return Refusal(404, f"Chưa có báo cáo nào{on}",
+                   "Trang sẽ có số liệu khi đơn vị đầu tiên gửi báo cáo và được tiếp nhận.",
+                   [("Các báo cáo phải gửi", question.address("obligations")), ("Về trang đầu", "/")])  # fmt: skip
 
 
 def _no_reports(

@@ -23,12 +23,24 @@ class Source(Questions):
 
     def __init__(self, path: Path) -> None:
         super().__init__(partial(SqliteReadModel, path))
-        self._folder = path.parent
+        self._path = path
+        self._others: list[Source] = []
+
+    def another(self) -> Source:
+        """A connection of its own to the same read model, given back together with this one."""
+        self._others.append(made := Source(self._path))
+        return made
+
+    def close(self) -> None:
+        """Give the databases back."""
+        super().close()
+        for other in self._others:
+            other.close()
 
     def notice(self) -> str:
         """What is to be said on every page, empty where nothing is."""
         with suppress(FileNotFoundError):
-            return (self._folder / NOTICE_FILE).read_text(encoding="utf-8")[:_NOTICE_LENGTH].strip()
+            return (self._path.parent / NOTICE_FILE).read_text(encoding="utf-8")[:_NOTICE_LENGTH].strip()
         return ""
 
 
@@ -52,7 +64,7 @@ def version(model: ReadModel, question: Question) -> str:
     seen: list[object] = [model.figures(subject.query()).rows, model.figures(subject.query(kind=RowKind.OWN)).rows,
                           subject.periods, subject.previous, subject.following, subject.newest]  # fmt: skip
     if subject.single is not None:
-        seen.append(len(model.history(subject.unit.code, subject.form.id, subject.single)))
+        seen.append(len(model.history(subject.unit.code, subject.form.id, subject.single, subject.line)))
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
 

@@ -10,25 +10,21 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from consumers.dashboard.coverage import Counts, Covered, covered
+from consumers.dashboard.frame import Frame, Link, frame
 from consumers.dashboard.question import Question, Subject
 from consumers.dashboard.table import Cell, Head, Table, across, cells, figure_table, head
 from schemas import words
 from schemas.catalogue import Catalogue
 from schemas.figure import Slot
+from schemas.fulfilment import in_force
 from schemas.period import Period, parse_period
-from schemas.read_model import Coverage, FigureRow, OwnRevision, ReadModel, RowKind
+from schemas.read_model import Axis, Coverage, FigureRow, OwnRevision, ReadModel, Return, RowKind
+from schemas.report import Millis
 from schemas.unit import Unit, UnitCode
 
 COVERED_PERIODS = 31
 """Over more periods coverage is counted and not named: each one is a fold of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """Something to go to."""
-
-    text: str
-    address: str
+_NOW = Millis(2**62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +55,15 @@ class Sent:
     what: str
     by: str
     standing: bool
+    returned: str
 
 
 @dataclass(frozen=True, slots=True)
 class UnitView:
     """The page of one unit, form and stretch of days."""
 
+    frame: Frame
     subject: Subject
-    level: str
-    when: str
-    superiors: tuple[Link, ...]
     previous: Link | None
     following: Link | None
     newest: Link | None
@@ -83,7 +78,6 @@ class UnitView:
     below: tuple[Below, ...]
     below_total: tuple[Cell, ...] | None
     sent: tuple[Sent, ...]
-    as_of: str
     data: str
     data_below: str
 
@@ -93,20 +87,20 @@ def unit_view(model: ReadModel, catalogue: Catalogue, subject: Subject) -> UnitV
     answer = model.figures(subject.query())
     subject = replace(subject, form=answer.form)
     question, unit, form, rows = subject.question, subject.unit, subject.form, answer.rows
-    leaf = not catalogue.units.has_children(unit.code, subject.last)
+    leaf = not catalogue.units.has_children(unit.code, subject.last, subject.line)
     summed = subject.single is None
     found = _coverage(model, subject)
-    cover = None if found is None else covered(catalogue.units, unit.code, found)
+    cover = None if found is None else covered(catalogue.units, unit.code, subject.line, found)
     below, total = ((), None) if leaf else _below(model, catalogue, subject, cover, rows)
     newest = cover.newest if cover else None
     return UnitView(
-        subject, words.level(unit.level), words.days(subject.first, subject.last), _superiors(catalogue, subject),
+        frame(catalogue, question, unit, subject.first, subject.last), subject,
         _period_link(question, subject.previous), _period_link(question, subject.following),
         _period_link(question, subject.newest), not summed, leaf, head(form),
         figure_table(catalogue, form, rows, leaf=leaf, summed=summed), cover,
         rows[0].units_reported if rows else 0, words.moment(newest) if newest and newest >= 0 else "",
         _missing(catalogue, subject, cover) if cover else (),
-        below, total, _sent(model, catalogue, subject), "" if question.as_of is None else words.moment(question.as_of),
+        below, total, _sent(model, catalogue, subject),
         _data(subject), _data(subject, children=True),
     )  # fmt: skip
 
@@ -121,7 +115,7 @@ def _coverage(model: ReadModel, subject: Subject) -> list[tuple[Period, Coverage
         return None
     return [
         (period, model.coverage(subject.unit.code, subject.form.id, period.text, as_of=question.as_of,
-                                axis=question.axis))
+                                axis=question.axis, line=subject.line))
         for period in periods
     ]  # fmt: skip
 
@@ -148,12 +142,13 @@ def _below(
     own: list[FigureRow] = []
     for row in answer.rows:
         (own if row.kind is RowKind.OWN else by_unit.setdefault(row.unit, [])).append(row)
-    # An agency is listed once it has reported: whether it owes this form, only a regime can say.
-    children = catalogue.units.children(subject.unit.code, subject.last)
-    codes = [code for code in children if catalogue.units.expected(code, subject.last)]
+    # An agency is listed once a regime asks it or it has reported.
+    children = catalogue.units.children(subject.unit.code, subject.last, subject.line)
+    asked = cover.below if cover else {}
+    codes = [code for code in children if code in asked or catalogue.units.expected(code, subject.last, subject.line)]
     codes += [code for code in by_unit if code not in codes]
     lines = [
-        _line(catalogue, subject, found, by_unit.get(code, []), cover.below.get(code) if cover else None)
+        _line(catalogue, subject, found, by_unit.get(code, []), asked.get(code), asked=not cover or code in asked)
         for code in codes
         if (found := catalogue.units.unit(code, subject.last) or catalogue.units.versions(code)[-1])
     ]
@@ -168,9 +163,9 @@ def _below(
 
 def _line(
     catalogue: Catalogue, subject: Subject, unit: Unit, rows: Sequence[FigureRow], counts: Counts | None, *,
-    own: bool = False,
+    own: bool = False, asked: bool = True,
 ) -> Below:  # fmt: skip
-    leaf = own or not catalogue.units.has_children(unit.code, subject.last)
+    leaf = own or not catalogue.units.has_children(unit.code, subject.last, subject.line)
     single = subject.single is not None
     reported = rows[0].units_reported if rows else 0
     numbers = (
@@ -179,7 +174,7 @@ def _line(
         else tuple(Cell("") for _ in subject.form.measures)
     )
     if leaf and single:
-        status = _leaf_status(rows)
+        status = _leaf_status(rows, asked=asked)
     elif counts is not None:
         status = f"{words.number(counts.there)}/{words.number(counts.expected)}"
     else:
@@ -188,9 +183,9 @@ def _line(
     return Below(unit, subject.question.address(unit=unit.code), own, status, missing, numbers)
 
 
-def _leaf_status(rows: Sequence[FigureRow]) -> str:
+def _leaf_status(rows: Sequence[FigureRow], *, asked: bool) -> str:
     if not rows:
-        return "chưa có"
+        return "chưa có" if asked else "không phải gửi"
     if not rows[0].units_reported:
         return "đã rút"
     return "không phát sinh" if rows[0].dims and not any(rows[0].dims) else "đã báo cáo"
@@ -199,11 +194,12 @@ def _leaf_status(rows: Sequence[FigureRow]) -> str:
 def _sent(model: ReadModel, catalogue: Catalogue, subject: Subject) -> tuple[Sent, ...]:
     if subject.single is None or subject.question.as_of is not None:
         return ()  # of an earlier moment: what stands now would be marked, which is not what stood then
-    found = model.history(subject.unit.code, subject.form.id, subject.single)
-    return tuple(_revision(catalogue, subject, revision) for revision in found)
+    found = model.history(subject.unit.code, subject.form.id, subject.single, subject.line)
+    back = {one.about.source: one for one in in_force(model.returns(), _NOW, Axis.ACCEPTED)} if found else {}
+    return tuple(_revision(catalogue, subject, revision, back.get(revision.source)) for revision in found)
 
 
-def _revision(catalogue: Catalogue, subject: Subject, revision: OwnRevision) -> Sent:
+def _revision(catalogue: Catalogue, subject: Subject, revision: OwnRevision, back: Return | None) -> Sent:
     by = ""
     if revision.slot is Slot.ENTERED:
         other = catalogue.units.unit(UnitCode(revision.entered_by), subject.last)
@@ -211,17 +207,8 @@ def _revision(catalogue: Catalogue, subject: Subject, revision: OwnRevision) -> 
     what = words.KINDS[revision.kind]
     if revision.revision > 1:
         what += f", lần {revision.revision}"
-    return Sent(words.moment(revision.accepted_at), what, by, revision.standing)
-
-
-def _superiors(catalogue: Catalogue, subject: Subject) -> tuple[Link, ...]:
-    found: list[Link] = []
-    above = catalogue.units.superior(subject.unit.code, subject.last)
-    while above is not None:
-        unit = catalogue.units.unit(above, subject.last)
-        found.insert(0, Link(unit.name if unit else above, subject.question.address(unit=above)))
-        above = catalogue.units.superior(above, subject.last)
-    return tuple(found)
+    returned = f"yêu cầu chỉnh lý: {back.about.reason}" if back else ""
+    return Sent(words.moment(revision.accepted_at), what, by, revision.standing, returned)
 
 
 def _period_link(question: Question, period: Period | None) -> Link | None:

@@ -8,25 +8,19 @@ from pathlib import Path
 import click
 
 from consumers.cumulative import running
-from consumers.export import Layout, Lines, Value
-from consumers.findings import findings
-from consumers.indicators import Measured, duty_count, measured
+from consumers.export import Layout, Lines
+from consumers.findings import finding_lines, findings
+from consumers.indicators import duty_count, indicator_lines, measured
 from consumers.numbers import Blank, Number, Numbers, Span
 from deploy.cli.options import Day, as_of_options, data_folder, data_option, examples, format_option, line_option
 from deploy.cli.output import print_lines, say
 from deploy.errors import UsageError
 from deploy.reading import millis, open_read_model
 from deploy.stack import running_stack
-from schemas.catalogue import Catalogue
-from schemas.finding import Finding
 from schemas.form import FormId
 from schemas.read_model import Axis
 from schemas.unit import LineName, UnitCode
 
-_FINDING_COLUMNS = ("check", "unit", "name", "form", "period", "row", "field", "value", "expected", "difference",
-                    "message_vi", "message_en")  # fmt: skip
-_INDICATOR_COLUMNS = ("indicator", "unit", "name", "label_vi", "value", "of", "numerator", "denominator", "reported",
-                      "reason_vi", "reason_en")  # fmt: skip
 _RUNNING_COLUMNS = ("row", "measure", "label_vi", "brought_forward", "in_period", "cumulative", "reason_vi")
 _SHOWN = ("check", "unit", "period", "message_vi")
 
@@ -67,13 +61,13 @@ def findings_command(
             known = ", ".join(check.id for check in numbers.catalogue.checks)
             raise UsageError(f"no check {unknown[0]}; there are {known}")
         found = findings(numbers, UnitCode(unit), Span(first or last, last), only)
-        rows = tuple(_finding(numbers.catalogue, one, last) for one in found)
+        lines = finding_lines(numbers, found, last)
     if layout == Layout.TABLE:
-        places = [_FINDING_COLUMNS.index(name) for name in _SHOWN]
-        print_lines(Lines(_SHOWN, tuple(tuple(row[place] for place in places) for row in rows)), layout)
-        say(f"{len(rows)} findings")
+        places = [lines.columns.index(name) for name in _SHOWN]
+        print_lines(Lines(_SHOWN, tuple(tuple(row[place] for place in places) for row in lines.rows)), layout)
+        say(f"{len(found)} findings")
     else:
-        print_lines(Lines(_FINDING_COLUMNS, rows), layout)
+        print_lines(lines, layout)
 
 
 @click.command(
@@ -113,19 +107,8 @@ def indicators_command(
         below = [c for c in numbers.units.children(code, last) if numbers.units.expected(c, last)] if children else []
         duties = duty_count(numbers, millis(datetime.now(UTC)))
         found = measured(numbers, [code, *below], Span(first, last), duties)
-        rows = [_indicator(numbers, one, last) for one in found if not only or one.indicator in only]
-    print_lines(Lines(_INDICATOR_COLUMNS, tuple(rows)), layout)
-
-
-def _indicator(numbers: Numbers, one: Measured, day: date) -> tuple[Value, ...]:
-    ratios, levels = numbers.catalogue.indicators.ratios, numbers.catalogue.indicators.levels
-    about = ratios.get(one.indicator) or levels[one.indicator]
-    value, why_vi, why_en = str(one.value), "", ""
-    if isinstance(one.value, Blank):
-        value, why_vi, why_en = "", one.value.reason_vi, one.value.reason_en
-    of = ratios[one.indicator].unit if one.indicator in ratios else "level"
-    return (one.indicator, one.unit, numbers.name(one.unit, day), about.label_vi, value, of, _cell(one.numerator),
-            _cell(one.denominator), one.reported, why_vi, why_en)  # fmt: skip
+        lines = indicator_lines(numbers, (one for one in found if not only or one.indicator in only), last)
+    print_lines(lines, layout)
 
 
 def _cell(number: Number) -> int | None:
@@ -174,9 +157,3 @@ def cumulative_command(
 
 def _reason(number: Number) -> str:
     return number.reason_vi if isinstance(number, Blank) else ""
-
-
-def _finding(catalogue: Catalogue, one: Finding, day: date) -> tuple[Value, ...]:
-    unit = catalogue.units.unit(one.unit, day)
-    return (one.check, one.unit, unit.name if unit else "", one.form, one.period, "/".join(one.row), one.field,
-            one.value, one.expected, one.difference, one.message_vi, one.message_en)  # fmt: skip

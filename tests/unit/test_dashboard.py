@@ -10,7 +10,6 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import httpx
@@ -27,6 +26,7 @@ from schemas.figure import State
 from schemas.form import FormId
 from schemas.read_model import FigureRow, NotReady, RowKind
 from schemas.unit import UnitCode
+from tests.support.pages import Tables, words_of
 from tests.support.read_model import CATALOGUE, DAYS, FigureLog, doses, store_at
 from tests.support.tam_duong import TamDuong, week
 
@@ -55,37 +55,6 @@ async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
     with closing(source):
         async with made:
             yield made
-
-
-class Tables(HTMLParser):
-    """Rows of cells of each table of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tables: list[list[list[str]]] = []
-        self._open = False
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-            self._open = True
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("td", "th"):
-            self._open = False
-
-    def handle_data(self, data: str) -> None:
-        if self._open:
-            self.tables[-1][-1][-1] += data
-
-
-def words_of(text: str) -> str:
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", text))).replace(" ,", ",")
 
 
 async def test_a_week_is_summed_with_its_coverage_and_who_is_missing_when(client: httpx.AsyncClient) -> None:
