@@ -24,8 +24,8 @@ class Sender:
 
     def __init__(self, stack: Stack) -> None:
         self._settings = stack.settings()
-        self._operator = operator_key(self._settings.data)
-        catalogue = read_registers(self._settings, self._operator).newest_catalogue()
+        self.operator = operator_key(self._settings.data)
+        catalogue = read_registers(self._settings, self.operator).newest_catalogue()
         if catalogue is None:
             raise NotRunningError(f"no catalogue has been released on {self._settings.bootstrap} yet")
         self.catalogue = catalogue
@@ -43,7 +43,7 @@ class Sender:
             raise UsageError(f"there is no line {line}; there are {', '.join(sorted(self.catalogue.units.lines))}")
         return replay(
             self._settings,
-            self._operator,
+            self.operator,
             self.catalogue,
             file,
             self.versions(form),
@@ -70,7 +70,7 @@ class Sender:
             for day in days
             for one in simulated_day(self.catalogue, UnitCode(under), day, seed=seed, exclude=left_out, forms=wanted)
         ]
-        return deliver(self._settings, self._operator, self.catalogue, sends, progress)
+        return deliver(self._settings, self.operator, self.catalogue, sends, progress)
 
     def versions(self, name: str) -> list[Form]:
         """All versions of a form. Raises UsageError naming the forms there are."""

@@ -26,6 +26,7 @@ from deploy.cli import (
     read_commands,
     regime_commands,
     send_commands,
+    sheet_commands,
     stack_commands,
     unit_commands,
 )
@@ -67,6 +68,7 @@ for _command in (
     stack_commands.status,
     send_commands.replay_command,
     send_commands.simulate_command,
+    sheet_commands.sheets,
     stack_commands.drain_command,
     read_commands.figures_command,
     read_commands.texts_command,

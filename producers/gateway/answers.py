@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from producers.gateway.asked import asked_day, asked_limit, asked_line, asked_period, bad, needed
 from producers.gateway.door import Caller, Door
 from producers.gateway.draft import parse_time
 from producers.gateway.intake import etag
@@ -34,19 +35,16 @@ from producers.gateway.shown import (
 )
 from producers.gateway.store import Lookup
 from producers.sequences import last_looked_at
-from schemas.catalogue import Catalogue
 from schemas.form import Form, FormId
 from schemas.json_schema import form_schema
 from schemas.obligations import Moment, Obligation
-from schemas.period import PeriodError, PeriodText, parse_period
 from schemas.principal import may_read
 from schemas.questions import Questions
 from schemas.read_model import ReadModel, SeriesHead
 from schemas.receipt import Receipt
 from schemas.report import Millis, Revision, Scope, Series, Source
-from schemas.unit import UBND, LineName, Unit, UnitCode
+from schemas.unit import UBND, Unit, UnitCode
 
-_LIMIT, _MOST = 100, 500
 _MOST_DAYS = 31
 Owed = Callable[[ReadModel, UnitCode, date, date, Moment], Sequence[Obligation]]
 """What a unit and everybody below it owe, due between two days, as known at a moment."""
@@ -89,13 +87,13 @@ class Answers:
     async def receipts(self, request: Request, caller: Caller, language: Language) -> Response:
         """A unit's receipts, oldest first, from a moment or behind a receipt; `next` goes on from the last."""
         asked = request.query_params
-        unit = UnitCode(_needed(asked.get("unit"), "unit"))
+        unit = UnitCode(needed(asked.get("unit"), "unit"))
         self._door.check_reading(caller, unit)
-        limit = _limit(asked.get("limit"))
+        limit = asked_limit(asked.get("limit"))
         since, after = asked.get("since", "1970-01-01T00:00:00Z"), None
         moment = parse_time(since)
         if moment is None and (after := read_receipt_id(since)) is None:
-            raise _bad("since", "thời điểm như 2021-12-13T00:00:00+07:00, hoặc mã biên nhận",
+            raise bad("since", "thời điểm như 2021-12-13T00:00:00+07:00, hoặc mã biên nhận",
                        "a time such as 2021-12-13T00:00:00+07:00, or a receipt's id")  # fmt: skip
         found = await self._questions.ask(_receipts, unit, moment, after, limit, language)
         last = found[-1]["id"] if found else since
@@ -105,13 +103,13 @@ class Answers:
     async def series(self, request: Request, caller: Caller, language: Language) -> Response:
         """The highest revision of a series: accepted, and known to this gateway. Its ETag is what If-Match takes."""
         asked = request.query_params
-        unit, form = UnitCode(_needed(asked.get("unit"), "unit")), FormId(_needed(asked.get("form"), "form"))
-        period = _period(_needed(asked.get("period"), "period"))
+        unit, form = UnitCode(needed(asked.get("unit"), "unit")), FormId(needed(asked.get("form"), "form"))
+        period = asked_period(needed(asked.get("period"), "period"))
         by = UnitCode(asked["entered_by"]) if asked.get("entered_by") else None
         self._door.check_reading(caller, unit)
         if asked.get("scope", Scope.OWN) not in list(Scope):
-            raise _bad("scope", "own hoặc subtree", "own or subtree")
-        line = _line(asked.get("line"), self._registry.catalogue())
+            raise bad("scope", "own hoặc subtree", "own or subtree")
+        line = asked_line(asked.get("line"), self._registry.catalogue())
         series = Series(line, unit, form, period, by, Scope(asked.get("scope", Scope.OWN)))
         head: SeriesHead | None = (await self._questions.ask(_head, series))[0]
         highest = max(self._lookup.highest(series), head.revision if head else 0)
@@ -150,7 +148,7 @@ class Answers:
         return Response(content, headers=headers, media_type="application/x-tar")
 
     def _form(self, request: Request, caller: Caller) -> tuple[Form, date]:
-        wanted, day = request.path_params["id"], _day(request.query_params.get("day"), caller.day)
+        wanted, day = request.path_params["id"], asked_day(request.query_params.get("day"), caller.day)
         found = self._registry.catalogue().form_in_force(FormId(wanted), day)
         if found is None:
             raise refused(Slug.NOT_FOUND, f"Ngày {day:%d/%m/%Y} không có biểu mẫu {wanted[:100]}.",
@@ -160,8 +158,8 @@ class Answers:
     async def units(self, request: Request, caller: Caller, language: Language) -> Response:
         """Units of a day by name or code (`q`), or those directly below one (`under`)."""
         asked, catalogue = request.query_params, self._registry.catalogue()
-        day, limit = _day(asked.get("day"), caller.day), _limit(asked.get("limit"))
-        line = _line(asked.get("line"), catalogue)
+        day, limit = asked_day(asked.get("day"), caller.day), asked_limit(asked.get("limit"))
+        line = asked_line(asked.get("line"), catalogue)
 
         def found() -> Iterator[Unit]:
             if asked.get("under"):
@@ -176,7 +174,7 @@ class Answers:
     async def unit(self, request: Request, caller: Caller, language: Language) -> Response:
         """The bearer of a code on a day."""
         units, code = self._registry.catalogue().units, UnitCode(request.path_params["code"])
-        day = _day(request.query_params.get("day"), caller.day)
+        day = asked_day(request.query_params.get("day"), caller.day)
         found = units.unit(code, day)
         if found is None:
             raise refused(Slug.NOT_FOUND, f"Ngày {day:%d/%m/%Y} không có đơn vị {code[:50]}.",
@@ -186,12 +184,12 @@ class Answers:
     async def obligations(self, request: Request, caller: Caller, language: Language) -> Response:
         """What a unit owes (and for who oversees, everybody below it), due between two days, and what became of it."""
         asked = request.query_params
-        unit = UnitCode(_needed(asked.get("unit"), "unit"))
+        unit = UnitCode(needed(asked.get("unit"), "unit"))
         self._door.check_reading(caller, unit)
-        first = _day(asked.get("from"), caller.day, "from")
-        last = _day(asked.get("to"), first, "to")
+        first = asked_day(asked.get("from"), caller.day, "from")
+        last = asked_day(asked.get("to"), first, "to")
         if not first <= last < first + timedelta(days=_MOST_DAYS):
-            raise _bad("to", f"từ from đến {_MOST_DAYS} ngày sau", f"from `from` to {_MOST_DAYS} days later")
+            raise bad("to", f"từ from đến {_MOST_DAYS} ngày sau", f"from `from` to {_MOST_DAYS} days later")
         found = await self._questions.ask(self._owed, unit, first, last, Moment(caller.at))
         units = self._registry.catalogue().units
         codes = {one.duty.unit.code for one in found}
@@ -201,7 +199,7 @@ class Answers:
 
     async def keys(self, request: Request, caller: Caller, language: Language) -> Response:
         """The keys registered for a unit."""
-        unit = UnitCode(_needed(request.query_params.get("unit"), "unit"))
+        unit = UnitCode(needed(request.query_params.get("unit"), "unit"))
         self._door.check_reading(caller, unit)
         entries = self._registry.keys_of(unit)
         signed = await run_in_threadpool(last_looked_at, self._sequences, [entry.kid for entry in entries])
@@ -243,46 +241,3 @@ def _no_receipt() -> Refusal:
     return refused(
         Slug.NOT_FOUND, "Không có biên nhận này cho tài khoản của bạn.", "There is no such receipt for this account."
     )
-
-
-def _bad(name: str, vietnamese: str, english: str) -> Refusal:
-    return refused(Slug.BAD_REQUEST, f"Tham số {name}: {vietnamese}.", f"Parameter {name}: {english}.")
-
-
-def _needed(found: str | None, name: str) -> str:
-    if not found:
-        raise _bad(name, "còn thiếu", "it is missing")
-    return found
-
-
-def _line(text: str | None, catalogue: Catalogue) -> LineName:
-    if text is not None and text not in catalogue.units.lines:
-        known = ", ".join(sorted(catalogue.units.lines))
-        raise _bad("line", f"một trong {known}", f"one of {known}")
-    return LineName(text or UBND)
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return _LIMIT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= _MOST):
-        raise _bad("limit", f"từ 1 đến {_MOST}", f"from 1 to {_MOST}")
-    return int(text)
-
-
-def _day(text: str | None, default: date, name: str = "day") -> date:
-    if text is None:
-        return default
-    try:
-        if len(text) == 10:
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise _bad(name, "một ngày như 2021-12-13", "a day such as 2021-12-13")
-
-
-def _period(text: str) -> PeriodText:
-    try:
-        return parse_period(text).text
-    except PeriodError as error:
-        raise _bad("period", "một kỳ như 2021-12-13", "a period such as 2021-12-13") from error

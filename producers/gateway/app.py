@@ -8,6 +8,7 @@
 | `GET /v1/forms`, `/v1/forms/{id}`, `/v1/units`, `/v1/units/{code}`, `/v1/keys` | what reports are made of |
 | `GET /v1/catalogue` | forms, codes and units as one archive, for nodes that judge their reports themselves |
 | `GET /v1/obligations` | what a `unit` owes, due `from` one day `to` another |
+| `POST /v1/sheets`, `GET /v1/sheets/{unit}` | reports out of a workbook; the day's set as a workbook |
 | `GET /v1`, `/v1/openapi.json`, `/v1/openapi-3.0.json`, `/healthz` | about the service; without login |
 """
 
@@ -37,6 +38,7 @@ from producers.gateway.guard import Guard
 from producers.gateway.limits import Limits
 from producers.gateway.openapi import description, downgraded
 from producers.gateway.refusal import MEDIA_TYPE, Language, Refusal, Slug, preferred, refused
+from producers.gateway.sheets import Sheets
 from producers.gateway.store import IDEMPOTENCY_DAYS
 from schemas.read_model import NotReady, ReadModelError
 from schemas.report import Millis
@@ -55,6 +57,7 @@ class Parts:
     door: Door
     desk: Desk
     answers: Answers
+    sheets: Sheets
     limits: Limits
     clock: Clock
     healthy: Callable[[], bool]
@@ -165,6 +168,7 @@ def application(parts: Parts) -> Starlette:
         "/v1/obligations": parts.answers.obligations,
         "/v1/catalogue": parts.answers.catalogue,
         "/v1/keys": parts.answers.keys,
+        "/v1/sheets/{unit}": parts.sheets.give,
     }
     open_routes: dict[str, Any] = {
         "/v1": gateway.about,
@@ -175,6 +179,7 @@ def application(parts: Parts) -> Starlette:
     return Starlette(
         routes=[
             Route("/v1/reports", gateway.behind_the_door(parts.desk.take), methods=["POST"]),
+            Route("/v1/sheets", gateway.behind_the_door(parts.sheets.take), methods=["POST"]),
             *(Route(path, gateway.behind_the_door(answer), methods=["GET"]) for path, answer in answers.items()),
             *(Route(path, answer, methods=["GET"]) for path, answer in open_routes.items()),
         ],

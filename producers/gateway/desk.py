@@ -63,7 +63,7 @@ class Desk:
                 read_body, content, content_type(request), request.headers, self._registry.catalogue(), caller.day
             )
             if key is None and not body.signed:
-                raise _no_key()
+                raise no_key()
         except Refusal as refusal:
             await self._noted(caller, (), [refusal], request.state.request_id)
             raise
@@ -165,7 +165,7 @@ def _answer(item: Item | Refusal, outcome: Outcome) -> Response:
         raise outcome
     if isinstance(item, Refusal):
         raise item
-    shown = _shown(item, outcome)
+    shown = acknowledged(item, outcome)
     headers = {"ETag": etag(outcome.revision)}
     if outcome.source is not None:
         headers["Location"] = shown["receipt"]
@@ -181,13 +181,14 @@ def _batch_answer(items: Sequence[Item | Refusal], outcomes: Sequence[Outcome], 
                 raise TypeError(refusal)
             results.append({"status": refusal.status, "problem": refusal.problem(language)})
         else:
-            results.append({"status": 202, "report": _shown(item, outcome)})
+            results.append({"status": 202, "report": acknowledged(item, outcome)})
     refusals = sum(result["status"] != 202 for result in results)
     content = {"acknowledged": len(results) - refusals, "refused": refusals, "results": results}
     return JSONResponse(content, 207 if refusals else 202)
 
 
-def _shown(item: Item, sent: Sent) -> dict[str, Any]:
+def acknowledged(item: Item, sent: Sent) -> dict[str, Any]:
+    """What is said of a report that the broker has."""
     series = item.series
     at = None if sent.source is None else receipt_id(sent.source)
     return {
@@ -203,7 +204,8 @@ def _shown(item: Item, sent: Sent) -> dict[str, Any]:
     }
 
 
-def _no_key() -> Refusal:
+def no_key() -> Refusal:
+    """A request that could not be repeated safely."""
     return refused(
         Slug.IDEMPOTENCY_KEY_MISSING,
         'Mỗi lần gửi cần một khóa riêng, như Idempotency-Key: "8e03978e-40d5-43dd-bc93-6894a57f9324".',

@@ -9,6 +9,7 @@ from typing import Any
 
 from producers.gateway.body import MOST_REPORTS
 from producers.gateway.openapi_schemas import DAY, ID, TEXT, Schema, component_schemas, ref
+from producers.gateway.openapi_sheets import sheet_paths, sheet_schemas
 from producers.gateway.refusal import PROBLEMS, Slug
 from producers.gateway.store import IDEMPOTENCY_DAYS
 from schemas.report import Scope
@@ -33,7 +34,7 @@ def description() -> Schema:
         "paths": _paths(),
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "cs_ACCOUNT_SECRET"}},
-            "schemas": component_schemas(),
+            "schemas": component_schemas() | sheet_schemas(),
             "responses": {_name(slug): _problem_response(slug) for slug in Slug},
         },
     }
@@ -95,6 +96,7 @@ def _paths() -> Schema:
                                 [unit, _query("from", DAY), _query("to", DAY)], reading),
         "/v1/catalogue": _catalogue(),
         "/v1/keys": _get("The signing keys of a unit", "Keys", [unit], reading),
+        **_sheets(),
     }  # fmt: skip
 
 
@@ -157,6 +159,26 @@ def _form_schema(parameters: list[Schema], refusals: tuple[Slug, ...]) -> Schema
     return {
         "get": {**about, "responses": {"200": {"description": summary, "content": content}, **_responses(refusals)}}
     }
+
+
+def _sheets() -> Schema:
+    """Workbooks, with what may be refused."""
+    refusals = {
+        "post": (
+            Slug.BAD_REQUEST,
+            Slug.NOT_FOUND,
+            Slug.REQUEST_IN_FLIGHT,
+            Slug.TOO_LARGE,
+            Slug.SHEET_INVALID,
+            *_COMMON,
+        ),
+        "get": (Slug.BAD_REQUEST, Slug.NOT_FOUND, *_COMMON),
+    }
+    paths = sheet_paths()
+    for operations in paths.values():
+        for method, operation in operations.items():
+            operation["responses"] |= _responses(refusals[method])
+    return paths
 
 
 def _catalogue() -> Schema:

@@ -113,9 +113,11 @@ def _reference() -> Schema:
 
 
 def _problem() -> Schema:
-    fault = _object("pointer reason detail", pointer=_WORDS, reason=_WORDS, detail=_WORDS)
+    fault = _object(
+        "reason detail", pointer=_WORDS, sheet=_WORDS, cell=_MAYBE, column=_MAYBE, reason=_WORDS, detail=_WORDS
+    )
     return _object(
         "type title status detail", type=_WORDS, title=_WORDS, status={"type": "integer"}, detail=_WORDS,
-        instance=_WORDS, reason={"type": "string", "enum": [reason.value for reason in Reason]},
+        instance=_WORDS, trouble=_WORDS, reason={"type": "string", "enum": [reason.value for reason in Reason]},
         errors={"type": "array", "items": fault},
     )  # fmt: skip

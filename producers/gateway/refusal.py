@@ -43,6 +43,8 @@ class Slug(StrEnum):
     TOO_LARGE = "too-large"
     UNSUPPORTED_TYPE = "unsupported-type"
     REPORT_INVALID = "report-invalid"
+    SHEET_UNREADABLE = "sheet-unreadable"
+    SHEET_INVALID = "sheet-invalid"
     IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused"
     TOO_MANY_REQUESTS = "too-many-requests"
     BUG = "bug"
@@ -64,6 +66,8 @@ PROBLEMS: Mapping[Slug, tuple[int, Words]] = {
     Slug.TOO_LARGE: (413, ("Nội dung gửi quá lớn", "What was sent is too large")),
     Slug.UNSUPPORTED_TYPE: (415, ("Không đọc được kiểu dữ liệu này", "This type of content is not read here")),
     Slug.REPORT_INVALID: (422, ("Báo cáo không hợp lệ", "The report is not valid")),
+    Slug.SHEET_UNREADABLE: (422, ("Không đọc được bảng tính", "The spreadsheet can't be read")),
+    Slug.SHEET_INVALID: (422, ("Bảng tính có chỗ sai", "The spreadsheet has flaws")),
     Slug.IDEMPOTENCY_KEY_REUSED: (
         422,
         ("Idempotency-Key đã dùng cho nội dung khác", "The Idempotency-Key was used for other content"),

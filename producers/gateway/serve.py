@@ -33,9 +33,12 @@ from producers.gateway.judgment import Judgment
 from producers.gateway.limits import Limits
 from producers.gateway.provider import Provider, ProviderSettingError
 from producers.gateway.registry import ActRegistry
+from producers.gateway.sheets import Sheets
 from producers.gateway.store import FILE, Lookup
 from producers.registration import now_ms
 from producers.sequences import FILE as SEQUENCES_FILE
+from producers.sheets.learned import FILE as LEARNED_FILE
+from producers.sheets.learned import LearnedHeadings
 from schemas.metrics import READY
 from schemas.questions import Opener, Questions
 from schemas.serving import Wish, listening
@@ -65,12 +68,15 @@ class Service:
         judgment = Judgment(self._registry, settings.partitions)
         desk = Desk(door, self._registry, judgment, self._questions, self.courier, audit)
         answers = Answers(door, self._registry, self._questions, self._lookup, settings.data / SEQUENCES_FILE, owed)
-        gateway = application(Parts(door, desk, answers, limits, now_ms, self.healthy))
+        archive = LogArchive(settings)
+        learned = LearnedHeadings(settings.data / LEARNED_FILE)
+        sheets = Sheets(door, self._registry, self._questions, desk, archive, learned)
+        gateway = application(Parts(door, desk, answers, sheets, limits, now_ms, self.healthy))
         self._file = EntryFile(settings.data / ENTRY_FILE)
         sessions = Sessions(self._file, settings.entry_session_hours)
         office = Office(
             Frame(door, self._accounts, sessions, now_ms), Places(self._registry, door), self._registry,
-            self._questions, answers, self._lookup, desk, LogArchive(settings), owed,
+            self._questions, answers, self._lookup, desk, archive, owed,
         )  # fmt: skip
         self.app: ASGIApp = Beside(gateway, pages(office, GatewayActs(settings), audit))
 

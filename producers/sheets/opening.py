@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from producers.sheets.book import Book, Found, Page
@@ -34,11 +35,18 @@ _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _one_at_a_time = threading.Lock()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """While a workbook is in memory: several at once would cost as much memory as they are."""
+    with _one_at_a_time:
+        yield
+
+
 def open_book(content: bytes) -> Book:
     """The pages of an XLSX, XLS or CSV file. Raises SheetError."""
     _refuse_what_is_none(content)
     read = _reader(content)
-    with _one_at_a_time:
+    with alone():
         try:
             book = read(content)
         except SheetError:

@@ -98,7 +98,7 @@ def _read_texts(page: Page, heading: int, columns: Mapping[str, int], found: Ove
 
 
 def _lines(page: Page, heading: int, columns: Mapping[str, int]) -> Iterator[tuple[int, str, str]]:
-    for row in range(heading + 1, page.last_row + 1):
+    for row in sorted({row for row, _ in page.cells if row > heading}):
         form, period = page.text(row, columns[FORM]), page.text(row, columns[PERIOD])
         if form and period:
             yield row, form, period

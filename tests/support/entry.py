@@ -32,7 +32,9 @@ from producers.gateway.door import Door
 from producers.gateway.judgment import Judgment
 from producers.gateway.limits import Limits
 from producers.gateway.registry import Attesting
+from producers.gateway.sheets import Sheets
 from producers.gateway.store import FILE, GatewayStore, Lookup
+from producers.sheets.learned import LearnedHeadings
 from schemas.act import AttesterRegistered, Decisive, PrincipalBound
 from schemas.admission import Admission
 from schemas.catalogue import Catalogue
@@ -155,10 +157,12 @@ class EntryBench:
         self.lookup = Lookup(self.folder / FILE)
         desk = Desk(door, registry, Judgment(registry, PARTITIONS), self.questions, self.courier, self.audit)
         answers = Answers(door, registry, self.questions, self.lookup, self.folder / "sequences.sqlite", obligations)
-        gateway = application(Parts(door, desk, answers, limits, lambda: self.now, lambda: True))
+        self.archive = WeekArchive(self.week, {})
+        learned = LearnedHeadings(self.folder / "sheet-headings.json")
+        sheets = Sheets(door, registry, self.questions, desk, self.archive, learned)
+        gateway = application(Parts(door, desk, answers, sheets, limits, lambda: self.now, lambda: True))
         self.file = EntryFile(self.folder / "entry.sqlite")
         self.sessions = Sessions(self.file, 12)
-        self.archive = WeekArchive(self.week, {})
         self.office = Office(
             Frame(door, self.accounts, self.sessions, lambda: self.now), Places(registry, door), registry,
             self.questions, answers, self.lookup, desk, self.archive, obligations,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,16 @@ from producers.gateway.judgment import Judgment
 from producers.gateway.limits import Limits
 from producers.gateway.provider import Provider
 from producers.gateway.registry import Attesting
+from producers.gateway.sheets import Sheets
 from producers.gateway.store import FILE, GatewayStore, Lookup
+from producers.sheets.learned import LearnedHeadings
 from schemas.act import AttesterRegistered, PrincipalBound
 from schemas.admission import Admission
 from schemas.catalogue import Catalogue
 from schemas.principal import ALL_UNITS, Binding, PrincipalName, Role
 from schemas.questions import Questions
 from schemas.register import KeyEntry, Registers
-from schemas.report import Millis, Series
+from schemas.report import Millis, Report, Series, Source
 from schemas.settings import load_settings
 from schemas.unit import UnitCode
 from tests.support.signed import ACCEPTED, CATALOGUE, OPERATOR, PARTITIONS, REGISTERED, TESTING, act_record, registers
@@ -75,6 +77,16 @@ class HeldRegistry:
         return self.registers.locked_by(series, day)
 
 
+@dataclass
+class HeldArchive:
+    """The archive with reports in memory, by their places."""
+
+    reports: dict[Source, Report] = field(default_factory=dict)
+
+    def report(self, source: Source, catalogue: Catalogue) -> Report:
+        return self.reports[source]
+
+
 class Bench:
     """The application without a broker: whatever does not need one can be asked."""
 
@@ -109,7 +121,10 @@ class Bench:
         desk = Desk(self.door, registry, judgment, self.questions, self.courier, self.audit)
         sequences = self.folder / "sequences.sqlite"
         answers = Answers(self.door, registry, self.questions, self.lookup, sequences, obligations)
-        return application(Parts(self.door, desk, answers, limits, lambda: self.now, lambda: True))
+        self.archive = HeldArchive()
+        learned = LearnedHeadings(self.folder / "sheet-headings.json")
+        sheets = Sheets(self.door, registry, self.questions, desk, self.archive, learned)
+        return application(Parts(self.door, desk, answers, sheets, limits, lambda: self.now, lambda: True))
 
     def headers(self, name: PrincipalName = CLERK, **more: str) -> dict[str, str]:
         """Of a request of an account, with a key. Its token is made at the first."""

@@ -18,7 +18,7 @@ COMMANDS = {
     "up", "down", "status", "replay", "simulate", "drain", "figures", "rejected", "receipts", "verify", "rebuild",
     "units", "units-import", "principals", "keys", "audit", "findings",
     "indicators", "cumulative", "regimes", "obligations", "decide", "return",
-    "forms", "forms-import", "texts",
+    "forms", "forms-import", "texts", "sheets",
 }  # fmt: skip
 
 
@@ -70,6 +70,8 @@ def test_every_option_says_what_it_is_for() -> None:
         ["principals", "list"], ["principals", "revoke", "x"], ["principals", "reset", "x"],
         ["keys", "list"], ["keys", "check"], ["keys", "rotate", "x"], ["keys", "revoke", "x", "--reason", "y"],
         ["keys", "register", "--unit", "x"],
+        ["sheets", "out", "x.xlsx", "--unit", "03390"], ["sheets", "in", __file__, "--unit", "03390"],
+        ["sheets", "map", "--unit", "03390", "--form", "testing-daily"],
     ],
 )  # fmt: skip
 def test_without_a_stack_each_command_says_so_in_one_line_and_exits_with_4(
