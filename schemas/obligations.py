@@ -18,6 +18,7 @@ from schemas.act import Decided
 from schemas.form import FormId
 from schemas.fulfilment import Fulfilment, fulfilment
 from schemas.period import Period, PeriodText, period_holding, periods_ending
+from schemas.period import day as day_period
 from schemas.read_model import Arrival, Axis, Decision, Return
 from schemas.regime import Occasion, Regime, RegimeId, Reporters
 from schemas.report import Millis
@@ -125,6 +126,15 @@ def asking(
     if not about:
         return None
     return [(one, occasion) for one in about for occasion in _holding(one, period) if period in _parts(one, occasion)]
+
+
+def subject_to(regimes: Iterable[Regime], units: Units, top: UnitCode, day: date) -> Iterator[Regime]:
+    """The regimes in force on a day that oblige `top` or anybody below it, in the tree of that day."""
+    today = Occasion(day_period(day), None, ())
+    for regime in regimes:
+        occasions = regime.occasions if regime.frequency is None else (today,)
+        if regime.in_force(day) and any(True for one in occasions for _ in obliged(regime, one, units, top)):
+            yield regime
 
 
 def judged(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from deploy.errors import UsageError
 from deploy.form_intake import Intake, intake, take_in
 from deploy.reporters import current_catalogue
 from schemas.catalogue import ZONE, Catalogue
-from schemas.form import Form
+from schemas.form import Form, FormId
 from schemas.json_schema import form_schema
+from schemas.obligations import subject_to
+from schemas.regime import RegimeId
 from schemas.unit import OPEN, UnitCode
 
 _COLUMNS = ("form", "version", "name", "periods", "columns", "in force from", "to")
@@ -27,11 +29,13 @@ _COLUMNS = ("form", "version", "name", "periods", "columns", "in force from", "t
     "forms",
     epilog=examples(
         "forms --unit 106 --on 2021-12-13",
+        "forms --unit 106 --on 2021-12-13 --all",
         "forms --form vaccination-daily --on 2021-12-13",
         "forms --form hotline --format json",
     ),
 )
-@click.option("--unit", metavar="CODE", help="Say for whom; refused where no such unit is in force that day.")
+@click.option("--unit", metavar="CODE", help="Only what regimes ask of this unit or of those below it that day.")
+@click.option("--all", "everything", is_flag=True, help="With --unit: also the forms that no regime asks of it.")
 @click.option("--on", "day", type=Day(), metavar="DATE", help="The day that is asked about.  [default: today]")
 @click.option("--form", "form_id", metavar="ID", help="One form: its columns, codes, texts and checks.")
 @click.option(
@@ -43,15 +47,18 @@ _COLUMNS = ("form", "version", "name", "periods", "columns", "in force from", "t
     help="For people, or the JSON Schema of each form.",
 )
 @data_option
-def forms_command(*, unit: str | None, day: date | None, form_id: str | None, layout: str, data: Path | None) -> None:
+def forms_command(
+    *, unit: str | None, everything: bool, day: date | None, form_id: str | None, layout: str, data: Path | None
+) -> None:
     """List the forms in force on a day, or show one: columns in both languages, units of measure, how they add up.
 
     Reads the running stack's catalogue, or the one that the next start would have.
     """
     catalogue = current_catalogue(data_folder(data))
     on = day or datetime.now(ZONE).date()
-    if unit is not None and catalogue.units.unit(UnitCode(unit), on) is None:
-        raise UsageError(f"no unit {unit} on {on}")
+    if unit is None and everything:
+        raise UsageError("--all needs --unit: without a unit all forms are listed")
+    asked = None if unit is None else _asked(catalogue, UnitCode(unit), on)
     forms = sorted(_in_force(catalogue, on, form_id), key=lambda form: form.id)
     if not forms:
         known = ", ".join(sorted({form.id for form in catalogue.forms}))
@@ -60,8 +67,24 @@ def forms_command(*, unit: str | None, day: date | None, form_id: str | None, la
         click.echo(json.dumps([form_schema(form, catalogue, on) for form in forms], ensure_ascii=False, indent=1))
     elif form_id is not None:
         _show(forms[0], catalogue, on)
-    else:
+    elif asked is None:
         print_lines(Lines(_COLUMNS, tuple(_line(form) for form in forms)))
+    else:
+        shown = [form for form in forms if everything or form.id in asked]
+        rows = ((*_line(form)[:4], ", ".join(asked.get(form.id, ()))) for form in shown)
+        print_lines(Lines((*_COLUMNS[:4], "asked by"), tuple(rows)))
+        if left_out := len(forms) - len(shown):
+            say(f"{left_out} more forms are in force that no regime asks of {unit} or those below it: --all shows them")
+
+
+def _asked(catalogue: Catalogue, unit: UnitCode, on: date) -> Mapping[FormId, list[RegimeId]]:
+    """The forms that regimes ask of a unit or of those below it, with these. Raises UsageError for no such unit."""
+    if catalogue.units.unit(unit, on) is None:
+        raise UsageError(f"no unit {unit} on {on}")
+    found: dict[FormId, list[RegimeId]] = {}
+    for regime in subject_to(catalogue.regimes, catalogue.units, unit, on):
+        found.setdefault(regime.form, []).append(regime.id)
+    return found
 
 
 def _in_force(catalogue: Catalogue, on: date, form_id: str | None) -> Iterator[Form]:

@@ -20,6 +20,7 @@ from schemas.act import Decided, ObligationDecided, ReportReturned
 from schemas.catalogue import ZONE
 from schemas.form import FormId
 from schemas.obligations import Moment as Known
+from schemas.obligations import subject_to
 from schemas.period import Period
 from schemas.read_model import Axis
 from schemas.regime import RegimeId
@@ -29,18 +30,27 @@ _WIDE = ("name", "issuer", "basis", "confirmed")
 """What a terminal has no room for."""
 
 
-@click.command("regimes", epilog=examples("regimes", "regimes --on 2021-12-13", "regimes --format json"))
+@click.command("regimes", epilog=examples("regimes", "regimes --unit 106 --on 2021-12-13", "regimes --format json"))
+@click.option("--unit", metavar="CODE", help="Only what is asked of this unit or of those below it that day, or today.")
 @click.option("--on", "day", type=Day(), metavar="DATE", help="Only those in force that day.")
 @format_option
 @data_option
-def regimes_command(day: date | None, layout: str, data: Path | None) -> None:
+def regimes_command(unit: str | None, day: date | None, layout: str, data: Path | None) -> None:
     """List the regimes: what is asked of whom, how often, with which cut-off and by when.
 
     CSV and JSON have names and basis too.
     """
-    regimes = current_catalogue(data_folder(data)).regimes
-    lines = regime_lines(one for one in regimes if day is None or one.valid_from <= day <= one.valid_to)
+    catalogue = current_catalogue(data_folder(data))
+    regimes = [one for one in catalogue.regimes if day is None or one.in_force(day)]
+    if unit is not None:
+        on = day or datetime.now(ZONE).date()
+        if catalogue.units.unit(UnitCode(unit), on) is None:
+            raise UsageError(f"no unit {unit} on {on}")
+        regimes = [*subject_to(regimes, catalogue.units, UnitCode(unit), on)]
+    lines = regime_lines(regimes)
     print_lines(for_terminal(lines, _WIDE) if layout == Layout.TABLE else lines, layout)
+    if layout == Layout.TABLE and (left_out := len(catalogue.regimes) - len(regimes)):
+        say(f"{left_out} more in the catalogue: `chungsuc regimes` lists all")
 
 
 @click.command(

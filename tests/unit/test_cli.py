@@ -13,6 +13,7 @@ from deploy.cli.main import cli, run
 from producers.audit import AuditLog, Event
 from schemas.exit import Exit
 from schemas.report import Millis
+from tests.support.released import released_catalogue
 
 COMMANDS = {
     "up", "down", "status", "replay", "simulate", "drain", "figures", "rejected", "receipts", "verify", "rebuild",
@@ -143,3 +144,28 @@ def test_audit_prints_what_happened_and_tells_a_broken_chain(
     log.path.write_bytes(log.path.read_bytes().replace(b'"report":1', b'"report":9'))
     assert run(["audit", "--data", str(tmp_path)]) == Exit.FAILED
     assert "line 3 does not follow" in capsys.readouterr().err
+
+
+def test_forms_and_regimes_of_a_unit_are_those_asked_of_it_and_below(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("form_commands", "regime_commands"):
+        monkeypatch.setattr(f"deploy.cli.{module}.current_catalogue", lambda _: released_catalogue())
+
+    def said(*arguments: str) -> tuple[set[str], str]:
+        assert run([*arguments, "--data", str(tmp_path)]) == 0
+        shown = capsys.readouterr()
+        return {line.split()[0] for line in shown.out.splitlines()[1:] if line}, shown.out + shown.err
+
+    asked, told = said("forms", "--unit", "106", "--on", "2021-12-15")
+    assert asked == {"green-zone", "monthly-report", "review-report", "support-payout", "testing-daily",
+                     "vaccination-daily"}  # fmt: skip
+    assert "more forms are in force that no regime asks of 106" in told
+    everything, _ = said("forms", "--unit", "106", "--on", "2021-12-15", "--all")
+    assert len(everything) > 50
+    assert said("forms", "--unit", "VN", "--on", "2022-12-30")[0] == {"monthly-report", "testing-daily",
+                                                                      "vaccination-daily"}  # fmt: skip
+    assert said("regimes", "--unit", "G01.35.26", "--on", "2021-12-15")[0] == {"review-interim"}
+    assert said("regimes", "--unit", "01", "--on", "2021-12-15")[0] == {"vaccination-daily"}
+    assert run(["regimes", "--unit", "x", "--on", "2021-12-15", "--data", str(tmp_path)]) == Exit.USAGE
+    assert run(["forms", "--all", "--data", str(tmp_path)]) == Exit.USAGE
