@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,6 +34,8 @@ _BATCH_BYTES = 256 * 1024
 """Well below the largest record, so that a batch of several is never refused for its size."""
 _LINGER_MS = 30
 """Each batch costs the broker a flush to disk, so few large ones; `finish` waits for none of it."""
+_GRACE_S = 5.0
+"""kafka-python tells by itself that a send took too long, a moment after its time. Some it never tells of at all."""
 _SIZE = (MessageSizeTooLargeError, RecordListTooLargeError)
 """What no retry mends."""
 
@@ -181,13 +184,14 @@ class Publisher:
         return None if key is None or self._partitions is None else partition_of(key, self._partitions)
 
     def _land(self, count: int) -> None:
-        """Wait for the oldest `count` sends."""
+        """Wait for the oldest `count` sends, for all of them no longer than one may take: all were sent before."""
         if count:
             failpoint("publisher.after_produce")
+        deadline = time.monotonic() + self._timeout_s + min(_GRACE_S, self._timeout_s)
         for _ in range(count):
             row, future = self._flying.popleft()
             try:
-                metadata = future.get(self._timeout_s + 5)
+                metadata = future.get(max(0.0, deadline - time.monotonic()))
             except KafkaError as error:
                 if isinstance(error, _SIZE):
                     self._suspects.append(row)

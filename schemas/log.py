@@ -6,7 +6,8 @@ Blocking and simple, on kafka-python; the stream workers have their own transpor
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -122,23 +123,34 @@ class TopicReader:
             for r in records
         ]
 
-    def to_end(self, ends: Mapping[int, int] | None = None) -> Iterator[Record]:
+    def to_end(self, ends: Mapping[int, int] | None = None) -> Generator[Record]:
         """Every record up to `ends` (by default the ends as of now), then stop.
 
-        Raises LogUnreachable where nothing comes for a minute though there is more: who asks tries again, or says so.
+        What was fetched and not handed out, since it came after the end was asked for or the caller broke off, comes
+        with the next call: a reader that is kept would else never see it. Raises LogUnreachable where nothing comes for
+        a minute though there is more: who asks tries again, or says so.
         """
         ends = dict(self.ends() if ends is None else ends)
         came_at = time.monotonic()
-        while any(position < ends.get(partition, 0) for partition, position in self.positions().items()):
-            records = self.poll(1.0)
-            for record in records:
-                if record.offset < ends.get(record.partition, 0):
-                    yield record
-            now = time.monotonic()
-            if records:
-                came_at = now
-            elif now - came_at > self._silence_s:
-                raise LogUnreachable(f"nothing came from {self.topic} for {self._silence_s:.0f} s before its end")
+        waiting: deque[Record] = deque()
+        kept: dict[int, int] = {}
+        try:
+            while any(position < ends.get(partition, 0) for partition, position in self.positions().items()):
+                waiting.extend(self.poll(1.0))
+                if not waiting and time.monotonic() - came_at > self._silence_s:
+                    raise LogUnreachable(f"nothing came from {self.topic} for {self._silence_s:.0f} s before its end")
+                while waiting:
+                    record = waiting.popleft()
+                    if record.offset < ends.get(record.partition, 0):
+                        yield record
+                    else:
+                        kept.setdefault(record.partition, record.offset)
+                    came_at = time.monotonic()
+        finally:
+            for record in waiting:
+                kept.setdefault(record.partition, record.offset)
+            for partition, offset in kept.items():
+                self._consumer.seek(TopicPartition(self.topic, partition), offset)
 
 
 class ActReader:

@@ -229,6 +229,18 @@ def test_deleted_outbox_is_rebuilt_with_revisions_issue_times_and_sequence(setti
     assert newest.sequence == 4
 
 
+def test_reader_that_is_kept_misses_nothing_that_came_after_it_had_asked_for_the_end(settings: Settings) -> None:
+    """An act in that moment was unknown to a worker until its restart, and reports under its key were refused."""
+    give(settings, table(1), table(2, 1), table(3, 2))
+    partition = partition_of(UNIT.encode(), PARTITIONS)
+    with TopicReader(settings.bootstrap, settings.topic(REPORTS)) as reader:
+        assert [record.offset for record in reader.to_end({partition: 1})] == [0]
+        broken_off = reader.to_end()
+        assert next(broken_off).offset == 1
+        broken_off.close()
+        assert [record.offset for record in reader.to_end()] == [2]
+
+
 def test_reader_that_gets_nothing_before_the_end_gives_up(settings: Settings) -> None:
     give(settings, table(1))
     partition = partition_of(UNIT.encode(), PARTITIONS)
