@@ -8,15 +8,18 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
+import openpyxl
 import pytest
 from kafka import KafkaProducer
 
 from consumers.verify import verify
+from deploy.cli.main import run
 from deploy.drain import drain
 from deploy.operator_key import operator_key
 from deploy.reading import open_read_model, stored_offsets
@@ -36,9 +39,11 @@ from producers.principals import Principals
 from producers.registration import registered_keys
 from producers.send import Send
 from producers.sequences import Sequences
+from producers.sheets.reading import Asked, read_workbook
 from schemas.admission import iso_time
 from schemas.catalogue import Catalogue
 from schemas.codec import decode_report, encode_report, fingerprint_in
+from schemas.exit import Exit
 from schemas.failpoint import VARIABLE
 from schemas.form import FormId
 from schemas.log import ActReader, Record, TopicReader
@@ -53,6 +58,7 @@ from schemas.signature import sign
 from schemas.topics import REPORTS, partition_of
 from schemas.unit import UnitCode
 from tests.support.accounts import apply_accounts
+from tests.support.sheets import typed
 from tests.support.waiting import eventually
 
 # `up --detach` is meant to outlive whoever started it.
@@ -221,6 +227,56 @@ def test_superior_enters_for_a_commune_and_the_communes_own_report_stands_before
     assert site.post(report(7, period=day)).status_code == 202
     site.drained()
     assert site.persons(day) == [7]
+
+
+def test_workbook_is_taken_filled_in_sent_once_and_comes_back_with_what_was_reported(site: Site) -> None:
+    day, form = new_day(), site.catalogue.form_in_force(FormId(FORM), date(2022, 1, 1))
+    assert form is not None
+    path = f"/v1/sheets/03390?form={FORM}&period={day}"
+    blank = site.client.get(path, headers=site.headers(CLERK)).content
+    filled = typed(blank, form, [{**ROW, "persons": 21}], {"notes": "=1+1"})
+    headers = site.headers(CLERK, "workbook")
+    first, again = (site.client.post("/v1/sheets?unit=03390", headers=headers, content=filled) for _ in range(2))
+    assert (first.status_code, again.status_code) == (202, 202), first.text
+    (sheet,) = [one for one in first.json()["sheets"] if one["form"] == FORM]
+    assert sheet["report"]["revision"] == 1
+    assert first.json() == again.json()
+    site.drained()
+    assert site.persons(day) == [21]
+    assert eventually(lambda: site.get(sheet["report"]["receipt"])["outcome"]) == "accepted"
+    corrected = site.client.get(f"{path}&filled=1", headers=site.headers(CLERK)).content
+    (read,) = read_workbook(corrected, Asked(UnitCode("03390"), site.catalogue, date(2022, 3, 1))).reports()
+    assert (read.rows[0]["persons"], read.narrative) == (21, {"notes": "=1+1"})
+
+
+def test_command_writes_a_workbook_and_sends_it_through_the_units_own_outbox(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, marked, data = tmp_path / "set.xlsx", tmp_path / "marked.xlsx", ["--data", str(site.settings.data)]
+    unit = ["--unit", "03400", *data]
+    form = site.catalogue.form_in_force(FormId(FORM), date(2021, 12, 13))
+    assert form is not None
+    assert run(["sheets", "out", str(file), *unit, "--on", "2021-12-13", "--form", FORM]) == Exit.FINE
+    blank = file.read_bytes()
+    file.write_bytes(typed(blank, form, [{**ROW, "sample": "nước bọt"}]))
+    assert run(["sheets", "in", str(file), *unit, "--marked", str(marked)]) == Exit.FAILED
+    said = capsys.readouterr()
+    assert "B8" in said.out
+    assert "nước bọt" in said.out
+    assert "nothing was sent" in said.err
+    assert openpyxl.load_workbook(marked).sheetnames[0] == "Lỗi"
+    file.write_bytes(typed(blank, form, [{**ROW, "persons": 23}]))
+    assert run(["sheets", "in", str(file), *unit, "--preview"]) == Exit.FINE
+    assert "sends" not in capsys.readouterr().out
+    assert run(["sheets", "in", str(file), *unit]) == Exit.FINE
+    assert "sends 1  new 1" in capsys.readouterr().out
+    site.drained()
+    assert site.persons("2021-12-13", "03400") == [23]
+    assert run(["sheets", "out", str(file), *unit, "--on", "2021-12-13", "--filled"]) == Exit.FINE
+    reports = read_workbook(file.read_bytes(), Asked(UnitCode("03400"), site.catalogue, date(2022, 3, 1))).reports()
+    assert [(one.form.id, one.rows[0]["persons"]) for one in reports] == [(FORM, 23)]
+    assert run(["sheets", "map", "Cách làm=method", *unit, "--form", FORM]) == Exit.FINE
+    assert "cach lam" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
