@@ -8,6 +8,7 @@ DEFAULT_BASE = 17000
 STEP = 100
 """Two bases this far apart never touch."""
 MOST_WORKERS = 10
+SANDBOX_BASE = 18_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,11 @@ class Ports:
     def gateway(self) -> int:
         """Reports over HTTP."""
         return self.base + 21
+
+    @property
+    def sandbox(self) -> int:
+        """The sandbox's door before the gateway."""
+        return self.base + 60
 
     @property
     def gateway_metrics(self) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 import sqlite3
 import threading
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from producers.errors import ProducerError
+from producers.private_file import made_private
 from schemas.principal import PrincipalName, is_name
 from schemas.report import Millis
 
@@ -64,9 +64,7 @@ class Accounts:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        if path.stat().st_mode & 0o077:
+        if not made_private(path):
             raise AccountsError(f"{path} is readable by others: `chmod 600 {path}`, and let all tokens be made anew")
         self._lock = threading.Lock()
         try:

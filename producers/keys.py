@@ -6,7 +6,6 @@ key file was lost gets the next number (`kid-03390-2`), because what was registe
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -16,6 +15,7 @@ from pathlib import Path
 from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_seed_keypair
 
 from producers.errors import KeysError
+from producers.private_file import made_private
 from schemas.admission import KeyRing
 from schemas.report import KeyId
 from schemas.signature import Ed25519Key, PublicKey
@@ -63,10 +63,7 @@ class NodeKeys:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Created by us, not by SQLite, so that no moment exists in which others may open it.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        if path.stat().st_mode & 0o077:
+        if not made_private(path):
             raise KeysError(f"{path} is readable by others: `chmod 600 {path}`, and consider its keys known")
         try:
             self._database = sqlite3.connect(path, isolation_level=None, timeout=60)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from consumers.verify import NotVerifiable
 from deploy.cli import (
+    agent_commands,
     audit_commands,
     form_commands,
     key_commands,
@@ -25,6 +26,7 @@ from deploy.cli import (
     principal_commands,
     read_commands,
     regime_commands,
+    sandbox_commands,
     send_commands,
     sheet_commands,
     stack_commands,
@@ -33,6 +35,8 @@ from deploy.cli import (
 from deploy.cli.options import examples
 from deploy.errors import StackError
 from deploy.kafka_errors import BrokerError, JarsUnavailableError, NotReadyError
+from producers.agent.config import ConfigError
+from producers.agent.process import BusyError
 from producers.errors import ProducerError, PublishError
 from schemas.exit import Exit
 from schemas.log import LogUnreachable
@@ -90,6 +94,8 @@ for _command in (
     principal_commands.principals,
     key_commands.keys,
     audit_commands.audit_command,
+    agent_commands.agent,
+    sandbox_commands.sandbox,
 ):
     cli.add_command(_command)
 
@@ -131,7 +137,7 @@ def told(error: Exception) -> tuple[str, Exit]:
             return str(error), error.exit
         case JarsUnavailableError() | NotReadyError() | NotReady() | LogUnreachable() | PublishError():
             return str(error), Exit.UNREACHABLE
-        case BrokerError() | SettingsError():
+        case BrokerError() | SettingsError() | ConfigError() | BusyError():
             return str(error), Exit.REFUSED
         case ValidationError():
             first = error.errors()[0]

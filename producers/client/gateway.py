@@ -44,11 +44,20 @@ class GatewayClient:
     """
 
     def __init__(
-        self, url: str, token: str, *, timeout_s: float = 30.0, repeats: Repeats | None = None, language: str = "vi"
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout_s: float = 30.0,
+        repeats: Repeats | None = None,
+        language: str = "vi",
+        when_sent: Callable[[], None] | None = None,
     ) -> None:
+        """`when_sent` is called when a request is on its way, whole, and its answer is not here yet."""
         headers = {"Authorization": f"Bearer {token}", "Accept-Language": language, "User-Agent": "chungsuc-client"}
         self._url = url
         self._repeats = repeats or Repeats()
+        self._extensions = {} if when_sent is None else {"trace": _teller(when_sent)}
         try:
             self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s)
         except (httpx.InvalidURL, UnicodeEncodeError) as error:
@@ -158,7 +167,7 @@ class GatewayClient:
 
     def _once(self, method: str, path: str, **named: Any) -> httpx.Response:
         try:
-            answer = self._http.request(method, path, **named)
+            answer = self._http.request(method, path, extensions=self._extensions, **named)
         except httpx.UnsupportedProtocol as error:
             raise NotAGateway(f"{self._url} is no address such as http://127.0.0.1:17021: {error}") from error
         except httpx.HTTPError as error:
@@ -183,6 +192,14 @@ class GatewayClient:
         said = _date(answer.headers.get("date"))
         if said is not None:
             self.clock_ahead_s = time.time() - said
+
+
+def _teller(when_sent: Callable[[], None]) -> Callable[[str, Mapping[str, Any]], None]:
+    def tell(event: str, about: Mapping[str, Any]) -> None:
+        if event == "http11.send_request_body.complete":
+            when_sent()
+
+    return tell
 
 
 def _keyed(key: str | None) -> dict[str, str]:

@@ -8,7 +8,6 @@ that begins at 1, never a fork; and a client's key is remembered in the same tra
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from producers.errors import KeysError
 from producers.keys import NodeKey
 from producers.outbox import Outbox
 from producers.outbox_file import transaction
+from producers.private_file import made_private
 from schemas.admission import KeyRing
 from schemas.report import KeyId, Millis, Offset, Revision, Scope, Series, Source
 from schemas.signature import Ed25519Key
@@ -61,9 +61,7 @@ class GatewayStore:
     """One data folder's gateway file. For one thread."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        if path.stat().st_mode & 0o077:
+        if not made_private(path):
             raise KeysError(f"{path} is readable by others: `chmod 600 {path}`, and rotate the gateway's key")
         self.outbox = Outbox(path)
         with transaction(self.database, path):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import date
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,8 @@ from kafka import KafkaProducer
 
 from consumers.verify import verify
 from deploy.cli.main import run
-from deploy.drain import drain
 from deploy.operator_key import operator_key
-from deploy.reading import open_read_model, stored_offsets
-from deploy.stack import ProcessState, Stack, running_stack
-from deploy.throwaway import stack_at
+from deploy.reading import open_read_model
 from producers.accounts import Accounts
 from producers.audit import AuditLog, broken_at, read
 from producers.client.answers import Acknowledged
@@ -41,112 +36,24 @@ from producers.send import Send
 from producers.sequences import Sequences
 from producers.sheets.reading import Asked, read_workbook
 from schemas.admission import iso_time
-from schemas.catalogue import Catalogue
 from schemas.codec import decode_report, encode_report, fingerprint_in
 from schemas.exit import Exit
-from schemas.failpoint import VARIABLE
 from schemas.form import FormId
-from schemas.log import ActReader, Record, TopicReader
+from schemas.log import ActReader
 from schemas.period import PeriodText, parse_period
 from schemas.precedence import Outcome
 from schemas.principal import PrincipalName
-from schemas.read_model import FigureQuery
 from schemas.register import Registers
-from schemas.report import REPORT_TYPE, Cell, KeyId, Kind, Millis, Revision, Source
-from schemas.settings import Settings
+from schemas.report import REPORT_TYPE, KeyId, Kind, Millis, Revision, Source
 from schemas.signature import sign
-from schemas.topics import REPORTS, partition_of
+from schemas.topics import REPORTS
 from schemas.unit import UnitCode
-from tests.support.accounts import apply_accounts
 from tests.support.sheets import typed
+from tests.support.site import CLERK, FORM, OTHER, ROW, SUPERIOR, TRACE, Site, new_day, report
 from tests.support.waiting import eventually
 
 # `up --detach` is meant to outlive whoever started it.
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-BASE = 24700
-ACCOUNTS = """principal,unit,role,forms
-03390-vp-1,03390,clerk,*
-03394-vp-1,03394,clerk,*
-tam-duong,106,superior,*
-"""
-CLERK, OTHER, SUPERIOR = "03390-vp-1", "03394-vp-1", "tam-duong"
-FORM = "testing-daily"
-ROW: dict[str, Cell] = {"method": "antigen", "sample": "single", "persons": 16, "tubes": 16, "positive_tubes": 0,
-                        "positive_persons": 0}  # fmt: skip
-TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-_keys = count(1)
-_days = count(1)
-
-
-def report(persons: int = 16, **more: Any) -> dict[str, Any]:
-    return {"form": FORM, "unit": "03390", "period": "2021-12-13", "rows": [{**ROW, "persons": persons}], **more}
-
-
-def new_day() -> str:
-    """A day of its own for a test, so that tests don't share series."""
-    return f"2022-01-{next(_days):02}"
-
-
-@dataclass
-class Site:
-    """A stack with accounts, and a client of its gateway."""
-
-    stack: Stack
-    settings: Settings
-    catalogue: Catalogue
-    tokens: Mapping[str, str]
-    failpoints: Path
-    client: httpx.Client
-
-    def post(self, content: Any, name: str = CLERK, key: str = "", **headers: str) -> httpx.Response:
-        return self.client.post("/v1/reports", json=content, headers=self.headers(name, key, **headers))
-
-    def get(self, path: str, name: str = CLERK) -> Any:
-        answer = self.client.get(path, headers=self.headers(name))
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def headers(self, name: str, key: str = "", **more: str) -> dict[str, str]:
-        base = {"Authorization": f"Bearer {self.tokens[name]}", "Idempotency-Key": f'"{key or f"key-{next(_keys)}"}"'}
-        return base | {header.replace("_", "-"): text for header, text in more.items()}
-
-    def drained(self) -> None:
-        drain(self.settings, lambda: stored_offsets(self.settings), 60)
-
-    def records(self, unit: str = "03390") -> list[Record]:
-        """What is in the unit's partition of `reports` about it."""
-        partition = partition_of(unit.encode(), self.settings.partitions)
-        with TopicReader(self.settings.bootstrap, self.settings.topic(REPORTS), partitions=[partition]) as reader:
-            return [record for record in reader.to_end() if record.key == unit.encode()]
-
-    def persons(self, day: str, unit: str = "106") -> list[int | None]:
-        """The measure `persons` of a unit's total."""
-        day_ = parse_period(day).first_day
-        with open_read_model(self.settings) as model:
-            found = model.figures(FigureQuery(UnitCode(unit), FormId(FORM), day_, day_))
-        return [row.measures[0] for row in found.rows]
-
-    def gateway_back(self, restarts: int) -> None:
-        """Wait until the gateway was started again and works."""
-        eventually(lambda: running_stack(self.settings.data).process("gateway").restarts > restarts, 20)
-        eventually(lambda: running_stack(self.settings.data).process("gateway").state is ProcessState.READY, 30)
-
-    def restarts(self) -> int:
-        return running_stack(self.settings.data).process("gateway").restarts
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    data, armed = tmp_path_factory.mktemp("gateway"), tmp_path_factory.mktemp("armed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, str(armed))
-        with stack_at(data, port_base=BASE) as stack:
-            settings = stack.settings()
-            registers, tokens = apply_accounts(settings, ACCOUNTS)
-            catalogue = registers.newest_catalogue()
-            assert catalogue is not None
-            with httpx.Client(base_url=stack.gateway, timeout=30) as client:
-                yield Site(stack, settings, catalogue, tokens, armed, client)
 
 
 def test_report_is_acknowledged_when_the_broker_has_it_and_then_counted_up_to_the_nation(site: Site) -> None:

@@ -1,0 +1,1 @@
+"""A whole stack to try an integration against: made accounts, and faults on demand."""
