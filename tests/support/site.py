@@ -25,7 +25,7 @@ from schemas.topics import REPORTS, partition_of
 from schemas.unit import UnitCode
 from tests.support.waiting import eventually
 
-BASE = 20200
+BASE = 24700
 ACCOUNTS = """principal,unit,role,forms
 03390-vp-1,03390,clerk,*
 03394-vp-1,03394,clerk,*

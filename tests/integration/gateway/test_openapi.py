@@ -29,11 +29,12 @@ def test_no_request_that_the_description_allows_or_forbids_makes_the_gateway_fai
 ) -> None:
     log = site.settings.data / "logs" / "gateway.log"
     before = log.read_text(encoding="utf-8").count("Traceback")
+    seconds = "8" if examples < 10 else "200"
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", f"{site.stack.gateway}/v1/openapi.json",
          "--header", f"Authorization: Bearer {site.tokens[PrincipalName(SUPERIOR)]}", "--checks", CHECKS,
-         "--max-examples", str(examples), "--phases", "examples,fuzzing", "--max-time",
-         "8" if examples < 10 else "200", "--seed", "1", "--no-color", "--request-timeout", "30", "--exclude-deprecated", "--suppress-health-check", "all"],
+         "--max-examples", str(examples), "--phases", "examples,fuzzing", "--max-time", seconds, "--seed", "1",
+         "--no-color", "--request-timeout", "30", "--suppress-health-check", "all"],
         cwd=tmp_path, env={**os.environ, "PYTHONWARNINGS": "ignore"}, capture_output=True, text=True, check=False,
         timeout=280,
     )  # fmt: skip
