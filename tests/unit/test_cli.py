@@ -19,7 +19,7 @@ COMMANDS = {
     "up", "down", "status", "replay", "simulate", "drain", "figures", "rejected", "receipts", "verify", "rebuild",
     "units", "units-import", "principals", "keys", "audit", "findings",
     "indicators", "cumulative", "regimes", "obligations", "decide", "return",
-    "forms", "forms-import", "texts", "sheets",
+    "forms", "forms-import", "texts", "sheets", "agent", "sandbox",
 }  # fmt: skip
 
 
