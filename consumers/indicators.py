@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from functools import cache
 
 from consumers.export import Lines, Value
 from consumers.numbers import Blank, Number, Numbers, Span
 from consumers.obligations import obligations
 from schemas.indicator import Indicator, LevelScale, Side, Timeliness
 from schemas.obligations import Moment, Status, owed
-from schemas.read_model import RowKind
+from schemas.read_model import Axis, RowKind
 from schemas.report import Millis
 from schemas.unit import UBND, UnitCode
 
@@ -45,25 +44,33 @@ _COLUMNS = ("indicator", "unit", "name", "label_vi", "value", "of", "numerator",
 _NO_REGIME = Blank("chưa có chế độ báo cáo", "no reporting regime")
 
 
-def duty_count(numbers: Numbers, now: Millis) -> DutyCount:
+class DutyCounts:
     """Obligations of the catalogue's regimes due in the days asked about, as known at the moment of `numbers` or now.
 
     Owed are all but those that are open or that somebody was exempted from.
     """
 
-    @cache
-    def statuses(unit: UnitCode, days: Span) -> Counter[Status]:
-        at = Moment(now if numbers.as_of is None else numbers.as_of, numbers.axis)
-        found = obligations(numbers.model, unit, days.first or days.last, days.last, at)
-        return Counter(one.status for one in found)
+    def __init__(self, numbers: Numbers, now: Millis) -> None:
+        self._numbers = numbers
+        self._at = Moment(now if numbers.as_of is None else numbers.as_of, numbers.axis)
+        self._known: dict[tuple[UnitCode, Span], Counter[Status]] = {}
+        self.late_on_the_way = 0
+        """The most reports of one unit and those below it that were late only by acceptance: issued in time."""
 
-    def count(unit: UnitCode, days: Span, what: Timeliness) -> Number:
-        if not numbers.catalogue.regimes:
+    def __call__(self, unit: UnitCode, days: Span, what: Timeliness) -> Number:
+        """How many reports a unit and everybody below it owed, or gave in time."""
+        if not self._numbers.catalogue.regimes:
             return _NO_REGIME
-        found = statuses(unit, days)
+        found = self._statuses(unit, days)
         return found[Status.IN_TIME] if what is Timeliness.IN_TIME else owed(found) - found[Status.OPEN]
 
-    return count
+    def _statuses(self, unit: UnitCode, days: Span) -> Counter[Status]:
+        if (unit, days) not in self._known:
+            found = obligations(self._numbers.model, unit, days.first or days.last, days.last, self._at)
+            self._known[unit, days] = Counter(one.status for one in found)
+            if self._at.axis is Axis.ACCEPTED:
+                self.late_on_the_way = max(self.late_on_the_way, sum(one.late_on_the_way for one in found))
+        return self._known[unit, days]
 
 
 def indicator_lines(numbers: Numbers, found: Iterable[Measured], day: date) -> Lines:

@@ -35,16 +35,19 @@ def table_rows(name: str, content: bytes, columns: Iterable[str]) -> Iterator[tu
     Raises TableError for a missing column, a row of another length, or bytes that are no UTF-8.
     """
     try:
-        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig")))
     except UnicodeDecodeError as error:
         raise TableError(f"{name}: not UTF-8 ({error.reason} at byte {error.start})") from error
-    if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
+    head = next(reader, [])
+    if missing := [column for column in columns if column not in head]:
         raise TableError(f"{name}: no column {', '.join(missing)}")
-    for row in reader:
+    for cells in reader:
+        if not cells:
+            continue
         where = f"{name} line {reader.line_num}"
-        if None in row.values() or None in row:
-            raise TableError(f"{where}: {len(reader.fieldnames or ())} columns expected")
-        yield where, row
+        if len(cells) != len(head):
+            raise TableError(f"{where}: {len(head)} columns expected")
+        yield where, dict(zip(head, cells, strict=True))
 
 
 def table_day(row: Row, column: str, where: str) -> date:

@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
+from operator import attrgetter
 from typing import NewType
 
 UnitCode = NewType("UnitCode", str)
@@ -122,7 +123,7 @@ class Units:
         self._children: dict[tuple[LineName, UnitCode], tuple[Subordination, ...]] = {}
         upward: dict[tuple[LineName, UnitCode], list[Subordination]] = {}
         downward: dict[tuple[LineName, UnitCode], list[Subordination]] = {}
-        for entry in sorted(subordinations):
+        for entry in sorted(subordinations, key=_line_code_day):
             upward.setdefault((entry.line, entry.code), []).append(entry)
             downward.setdefault((entry.line, entry.superior), []).append(entry)
         self._superiors = {key: tuple(entries) for key, entries in upward.items()}
@@ -283,6 +284,10 @@ class Units:
                         raise UnitError(message, *circle)
                     seen[following.code] = following
                     above = following
+
+
+_line_code_day = attrgetter("line", "code", "valid_from", "valid_to", "superior")
+"""The order of subordinations, without a call of Python for each of 10^5 comparisons: every process reads all units."""
 
 
 def _grouped(units: Iterable[Unit]) -> dict[UnitCode, tuple[Unit, ...]]:

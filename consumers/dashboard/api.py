@@ -81,7 +81,8 @@ def lines_answer(model: ReadModel, name: str, given: Mapping[str, str], now: dat
     else:
         about = indicators.asked(model, question, now.date())
         children = given.get("children") in _YES
-        lines = indicator_lines(*indicators.measured_for(model, about, now, children=children), about.last)
+        numbers, measured, _ = indicators.measured_for(model, about, now, children=children)
+        lines = indicator_lines(numbers, measured, about.last)
     return _as(lines, layout, f"{name}_{about.unit.code}_{about.first}_{about.last}")
 
 

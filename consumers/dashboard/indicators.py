@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 from consumers.dashboard.frame import Frame, Link, frame
 from consumers.dashboard.question import LONGEST_DAYS, Question, Stretch, stretch
-from consumers.indicators import Measured, duty_count, measured
+from consumers.indicators import DutyCounts, Measured, measured
 from consumers.numbers import Blank, Number, Numbers, Span
 from schemas import words
-from schemas.read_model import ReadModel
+from schemas.read_model import Axis, ReadModel
 from schemas.report import Millis
 from schemas.unit import UnitCode
 
@@ -57,6 +57,8 @@ class IndicatorsView:
     shown: tuple[Shown, ...]
     columns: tuple[str, ...]
     below: tuple[Line, ...]
+    on_the_way: int
+    by_issue: str
     data: str
 
 
@@ -67,19 +69,23 @@ def asked(model: ReadModel, question: Question, today: date) -> Stretch:
 
 def measured_for(
     model: ReadModel, about: Stretch, now: datetime, *, children: bool
-) -> tuple[Numbers, tuple[Measured, ...]]:
-    """All indicators of the unit, and of those right below it, and the numbers that they were asked of."""
+) -> tuple[Numbers, tuple[Measured, ...], int]:
+    """All indicators of the unit, and of those right below it; the numbers that they were asked of before them.
+
+    Last how many of its reports were late only by acceptance.
+    """
     numbers = Numbers(model, about.question.as_of, about.question.axis)
     units, code = numbers.units, about.unit.code
     below = [c for c in units.children(code, about.last, about.line) if units.expected(c, about.last, about.line)]
-    duties = duty_count(numbers, Millis(int(now.timestamp() * 1000)))
-    return numbers, measured(numbers, [code, *(below if children else ())], Span(about.first, about.last), duties)
+    duties = DutyCounts(numbers, Millis(int(now.timestamp() * 1000)))
+    found = measured(numbers, [code, *(below if children else ())], Span(about.first, about.last), duties)
+    return numbers, found, duties.late_on_the_way
 
 
 def indicators_view(model: ReadModel, question: Question, now: datetime) -> IndicatorsView:
     """Ask everything the page shows. Raises ReadModelError, Refusal."""
     about = asked(model, question, now.date())
-    numbers, found = measured_for(model, about, now, children=True)
+    numbers, found, on_the_way = measured_for(model, about, now, children=True)
     by_unit: dict[UnitCode, dict[str, Measured]] = {}
     for one in found:
         by_unit.setdefault(one.unit, {})[one.indicator] = one
@@ -91,7 +97,7 @@ def indicators_view(model: ReadModel, question: Question, now: datetime) -> Indi
         frame(numbers.catalogue, about.question, about.unit, about.first, about.last, "indicators"),
         tuple(_shown(numbers, one) for one in own.values()), tuple(_labels(numbers)[name] for name in columns),
         tuple(_line(numbers, about, unit, mine, columns) for unit, mine in by_unit.items()) if columns else (),
-        f"/api/indicators?{urlencode(given)}",
+        on_the_way, about.question.address("indicators", axis=Axis.ISSUED), f"/api/indicators?{urlencode(given)}",
     )  # fmt: skip
 
 

@@ -78,7 +78,9 @@ class Answer:
         self._pages = _asked(pages(connection, About(query.form, scope, query.line), query.first, query.last), query)
         self._form = form_for(catalogue, query.form, self._pages)
         self._optional = np.array([measure.optional for measure in self._form.measures])
-        self._adder = Adder(self._form, catalogue)
+        # A sum over a change of a code list is one table, under the codes of its last day.
+        codes_of = self._pages[-1].last_day if query.sum and self._pages else None
+        self._adder = Adder(self._form, catalogue, codes_of)
         # A stock is taken from each reporting unit's last period, which totals no longer tell apart.
         self._stock_sum = query.sum and self._form.has_stock
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 
 import numpy as np
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 
 from consumers.read_model.standing import Contribution
 from schemas.catalogue import Catalogue
+from schemas.code_list import counted_code
 from schemas.figure import State
-from schemas.form import Fingerprint, Form
+from schemas.form import AcrossUnits, Fingerprint, Form
 from schemas.read_model import ReadModelError
 
 Integers = NDArray[np.int64]
@@ -45,6 +47,11 @@ class _Columns:
     dimension_sources: tuple[int, ...]
 
 
+def _rows_may_meet(form: Form) -> bool:
+    """Whether two rows may be put under one code: not where they may count one thing twice, or must not be added."""
+    return not form.overlapping and all(measure.across_units is not AcrossUnits.NONE for measure in form.measures)
+
+
 @lru_cache(maxsize=65_536)
 def split_dims(text: str, dimensions: int) -> tuple[Dims, ...]:
     """The rows' dimensions from the JSON text in which all stand one after another."""
@@ -53,11 +60,16 @@ def split_dims(text: str, dimensions: int) -> tuple[Dims, ...]:
 
 
 class Adder:
-    """Adds contributions of any version of a form into the columns of one."""
+    """Adds contributions of any version of a form into the columns of one.
 
-    def __init__(self, form: Form, catalogue: Catalogue) -> None:
+    `codes_of`: under the codes in force that day, where rows may be added; else each row stays under its own.
+    """
+
+    def __init__(self, form: Form, catalogue: Catalogue, codes_of: date | None = None) -> None:
         self.form = form
         self._catalogue = catalogue
+        self._codes_of = codes_of if _rows_may_meet(form) else None
+        self._counted_as: dict[Dims, Dims] = {}
         self._columns: dict[bytes, _Columns] = {}
 
     def total(self, contributions: Iterable[Contribution]) -> Summed:
@@ -93,9 +105,21 @@ class Adder:
             rows: tuple[Dims, ...] = ((),) * (len(contribution.values) // (8 * columns.measures))
         else:
             rows = split_dims(contribution.dims, columns.dimensions)
-        if columns.dimension_sources == tuple(range(columns.dimensions)):
-            return rows
-        return tuple(tuple(row[at] if at >= 0 else "" for at in columns.dimension_sources) for row in rows)
+        if columns.dimension_sources != tuple(range(columns.dimensions)):
+            rows = tuple(tuple(row[at] if at >= 0 else "" for at in columns.dimension_sources) for row in rows)
+        return rows if self._codes_of is None else tuple(map(self._of_later_codes, rows))
+
+    def _of_later_codes(self, row: Dims) -> Dims:
+        """A row under the codes that are in force at the end of what is summed; as it is where one has no successor."""
+        found = self._counted_as.get(row)
+        if found is None:
+            assert self._codes_of is not None
+            codes = self._catalogue.codes
+            found = self._counted_as[row] = tuple(
+                counted_code(codes[dimension.code_list], code, self._codes_of) or code
+                for dimension, code in zip(self.form.dimensions, row, strict=True)
+            )
+        return found
 
     def _add(
         self, columns: _Columns, values: bytes, given: bytes, rows: list[int], into: tuple[Integers, Integers]

@@ -10,10 +10,10 @@ import click
 from consumers.cumulative import running
 from consumers.export import Layout, Lines
 from consumers.findings import finding_lines, findings
-from consumers.indicators import duty_count, indicator_lines, measured
+from consumers.indicators import DutyCounts, indicator_lines, measured
 from consumers.numbers import Blank, Number, Numbers, Span
 from deploy.cli.options import Day, as_of_options, data_folder, data_option, examples, format_option, line_option
-from deploy.cli.output import print_lines, say
+from deploy.cli.output import print_lines, say, tell_late_on_the_way
 from deploy.errors import UsageError
 from deploy.reading import millis, open_read_model
 from deploy.stack import running_stack
@@ -105,10 +105,11 @@ def indicators_command(
             raise UsageError(f"no indicator {unknown[0]}; there are {', '.join([*released.ratios, *released.levels])}")
         code = UnitCode(unit)
         below = [c for c in numbers.units.children(code, last) if numbers.units.expected(c, last)] if children else []
-        duties = duty_count(numbers, millis(datetime.now(UTC)))
+        duties = DutyCounts(numbers, millis(datetime.now(UTC)))
         found = measured(numbers, [code, *below], Span(first, last), duties)
         lines = indicator_lines(numbers, (one for one in found if not only or one.indicator in only), last)
     print_lines(lines, layout)
+    tell_late_on_the_way(duties.late_on_the_way)
 
 
 def _cell(number: Number) -> int | None:

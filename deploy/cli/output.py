@@ -21,6 +21,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Value]], title: 
     print_lines(Lines(tuple(columns), tuple(tuple(row) for row in rows)))
 
 
+def tell_late_on_the_way(reports: int) -> None:
+    """Say that reports are late only by acceptance, which is so for all of a history that was replayed."""
+    if reports:
+        say(f"{reports} late reports were issued in time and accepted after it (a line was down, or a history was "
+            "replayed): --axis issued judges by the time of issue")  # fmt: skip
+
+
 def say(message: str) -> None:
     """A message for people, on stderr."""
     click.echo(message, err=True)

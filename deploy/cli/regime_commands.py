@@ -10,7 +10,7 @@ import click
 from consumers.export import Layout
 from consumers.obligations import for_terminal, obligation_lines, obligations, regime_lines, summary_lines
 from deploy.cli.options import Day, Moment, PeriodName, data_folder, data_option, examples, format_option
-from deploy.cli.output import print_lines, say
+from deploy.cli.output import print_lines, say, tell_late_on_the_way
 from deploy.decisions import decide, send_back
 from deploy.errors import UsageError
 from deploy.reading import millis, open_read_model
@@ -116,6 +116,8 @@ def obligations_command(
         if not summary:
             click.echo()
         print_lines(summary_lines(found), layout)
+    if at.axis is Axis.ACCEPTED:
+        tell_late_on_the_way(sum(one.late_on_the_way for one in found))
 
 
 @click.command(

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from consumers.cumulative import running
-from consumers.indicators import Measured, duty_count, level, measured, ratio
+from consumers.indicators import DutyCounts, Measured, level, measured, ratio
 from consumers.numbers import Blank, Number, Numbers, Span
 from consumers.read_model.database import FILE_NAME
 from schemas.catalogue import RELEASED, Catalogue, CatalogueError
@@ -110,7 +110,7 @@ def stored(data: Path, sent: Sequence[Sent]) -> None:
 def ask(data: Path, units: Sequence[str], first: date = MONDAY, last: date = SUNDAY) -> dict[tuple[str, str], Measured]:
     with reading(data / FILE_NAME) as model:
         numbers = Numbers(model)
-        duties = duty_count(numbers, Millis(int(datetime(2021, 12, 20, 1, tzinfo=UTC).timestamp() * 1000)))
+        duties = DutyCounts(numbers, Millis(int(datetime(2021, 12, 20, 1, tzinfo=UTC).timestamp() * 1000)))
         found = measured(numbers, [UnitCode(unit) for unit in units], Span(first, last), duties)
     return {(one.indicator, one.unit): one for one in found}
 

@@ -238,3 +238,5 @@ async def test_reports_late_only_by_acceptance_are_said_with_the_way_to_the_othe
             assert by_issue is not None
             other = words_of((await client.get(unescape(by_issue[1]))).text)
             assert "tiếp nhận sau hạn" not in other
+            indicators = words_of((await client.get(friday.replace("obligations", "indicators"))).text)
+            assert "12 báo cáo chậm đã được ký gửi đúng hạn" in indicators

@@ -13,9 +13,10 @@ import pytest
 
 from consumers.export import Layout, as_text, figure_lines, receipt_lines
 from consumers.read_model import filling
-from consumers.read_model.database import DatabaseRefused, open_writer
+from consumers.read_model.database import FILE_NAME, DatabaseRefused, open_writer
 from consumers.read_model.store import Overtaken
 from schemas import failpoint
+from schemas.catalogue import Catalogue
 from schemas.codec import NotDecodable, encode_receipts
 from schemas.figure import Slot, State
 from schemas.form import FormId
@@ -24,10 +25,11 @@ from schemas.period import PeriodText
 from schemas.precedence import Outcome
 from schemas.read_model import FigureQuery, FigureRow, NotReady, RowKind, UnknownForm, UnknownUnit
 from schemas.receipt import Receipt
-from schemas.report import Digest, KeyId, Millis, Offset, Revision, Source
+from schemas.report import Cell, Digest, KeyId, Millis, Offset, Revision, Source
 from schemas.signature import Ed25519Key
 from schemas.topics import ACTS, FIGURES, RECEIPTS, REJECTED
 from schemas.unit import UnitCode
+from tests.support import tam_duong
 from tests.support.figures import Sent
 from tests.support.read_model import (
     ALL_PARTITIONS,
@@ -464,3 +466,29 @@ def test_database_that_lost_its_log_answers_when_it_has_caught_up_and_one_that_w
         assert filling.is_filling(connection)
         with reading(path) as model, pytest.raises(NotReady, match="being made"):
             model.figures(query)
+
+
+def test_a_sum_over_a_change_of_a_code_list_is_told_under_the_newer_codes(tmp_path: Path) -> None:
+    files = dict(tam_duong.catalogue().files)
+    vaccines = files["codes/vaccine.csv"].decode()
+    line = next(line for line in vaccines.splitlines() if line.startswith("astrazeneca,"))
+    assert line.endswith(",2021-01-01,")
+    head, *lines = vaccines.replace(line, line + "2021-12-15").splitlines()
+    counted_as = [f"{one},comirnaty" if one.startswith("astrazeneca,") else f"{one}," for one in lines]
+    files["codes/vaccine.csv"] = "\n".join([f"{head},counted_as", *counted_as]).encode() + b"\n"
+    made = tam_duong.TamDuong(tmp_path, FigureLog(Catalogue(files)))
+    monday = next(one for one in tam_duong.sends("vaccination-daily") if one.rows)
+
+    def under(code: str) -> tuple[tuple[tuple[str, Cell], ...], ...]:
+        return (tuple((name, code if name == "vaccine" else cell) for name, cell in monday.rows[0]),)
+
+    friday = replace(monday, day=date(2021, 12, 17), rows=under("comirnaty"))
+    made.send([replace(monday, rows=under("astrazeneca")), friday])
+    with reading(tmp_path / FILE_NAME) as model:
+        unit, form = UnitCode(monday.unit), FormId("vaccination-daily")
+        each = model.figures(FigureQuery(unit, form)).rows
+        (summed,) = model.figures(FigureQuery(unit, form, sum=True)).rows
+        at = [dimension.name for dimension in model.figures(FigureQuery(unit, form)).form.dimensions].index("vaccine")
+    assert [row.dims[at] for row in each] == ["astrazeneca", "comirnaty"]
+    assert summed.dims[at] == "comirnaty"
+    assert summed.measures == tuple(2 * (cell or 0) for cell in each[0].measures)
