@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 
+from tests.faults.campaign.growth import longest, memory_mb, minutes
 from tests.faults.campaign.kinds import Kind
 from tests.faults.campaign.recoveries import Recovery, measured, percentile, since_restart
 from tests.faults.campaign.results import PROVED, Result
 
 FAULTS, HOURS, OF_EACH_KIND = 300, 2.0, 10
+MOST_GROWTH = 1.1
 RESTARTED_S, TAKEN_OVER_S = 10.0, 20.0
 
 
@@ -28,27 +30,35 @@ def asked(results: Sequence[Result], standing: Sequence[Result], bugs: Sized) ->
     least = min(Kind, key=lambda kind: kinds[kind.value])
     fewest = kinds[least.value]
     yield _line(f"{OF_EACH_KIND} or more of each kind", f"fewest: {fewest} ({least.value})", fewest >= OF_EACH_KIND)
-    yield from _after_settling(standing)
-    yield from _recoveries(standing)
+    yield from _after_settling(results, standing)
+    yield from _recoveries(results)
     false = sum(result.wrong_while_running for result in standing)
     observed = sum(result.counts.get("observed", 0) for result in standing)
     what = "a total at every moment is the fold of some prefix of its partition"
     yield _line(what, f"{false} of {observed:,} observed were not", observed > 0 and not false)
-    yield "| memory and disk bounded | [below](#memory-and-disk) | |"
+    yield _bounded(results)
     yield f"| the bugs that were found | [{len(bugs)}](#bugs-found-and-what-mended-them) | |"
 
 
-def _after_settling(standing: Sequence[Result]) -> Iterator[str]:
+def _after_settling(results: Sequence[Result], standing: Sequence[Result]) -> Iterator[str]:
     proved = sum(result.verdict == PROVED for result in standing)
-    found = {name: sum(result.counts.get(name, 0) for result in standing) for name in ("lost", "double", "wrong")}
-    shown = (
-        f"{', '.join(f'{count} {name}' for name, count in found.items())}; {proved} of {len(standing)} segments proved"
-    )
+    found = _wrong(standing)
+    shown = f"{_words(found)}; {proved} of {len(standing)} segments proved"
     yield _line("0 lost, 0 double, 0 wrong after settling", shown, bool(standing) and not any(found.values()))
+    if explained := [result for result in results if result not in standing]:
+        yield f"| … in the {len(explained)} segments with findings that are listed | {_words(_wrong(explained))} | |"
 
 
-def _recoveries(standing: Sequence[Result]) -> Iterator[str]:
-    faults = [fault for result in standing for fault in result.faults]
+def _wrong(results: Sequence[Result]) -> dict[str, int]:
+    return {name: sum(result.counts.get(name, 0) for result in results) for name in ("lost", "double", "wrong")}
+
+
+def _words(found: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in found.items())
+
+
+def _recoveries(results: Sequence[Result]) -> Iterator[str]:
+    faults = [fault for result in results for fault in result.faults]
     for what, bound_s, found in (
         ("a crashed worker that its supervisor restarts", RESTARTED_S, since_restart(faults)),
         ("a crashed worker that another takes over from", TAKEN_OVER_S, measured(faults, "taken over")),
@@ -63,6 +73,17 @@ def _recovery(what: str, bound_s: float, found: Sequence[Recovery]) -> str:
     left_over = percentile([one.left_over for one in found], 99)
     shown = f"{raw:.1f} s of {len(found)}; {left_over:.1f} s of the time that other work left over"
     return _line(what, shown, raw < bound_s)
+
+
+def _bounded(results: Sequence[Result]) -> str:
+    what = "memory and disk bounded ([each](#memory-and-disk))"
+    found = longest(results)
+    if found is None:
+        return _line(what, "not looked at", False)
+    memory = memory_mb(found)
+    told = ", ".join(f"{mb:,.0f}" for mb in memory)
+    shown = f"all processes, by quarters of the longest segment ({minutes(found)} min): {told} MB"
+    return _line(what, shown, memory[3] <= max(memory[:3]) * MOST_GROWTH)
 
 
 def _hours(results: Sequence[Result]) -> float:

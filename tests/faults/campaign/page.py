@@ -15,6 +15,7 @@ from typing import Any
 
 from deploy.parts import CHECKOUT
 from tests.faults.campaign.asked import asked
+from tests.faults.campaign.growth import ON_DISK, longest, minutes, quarters
 from tests.faults.campaign.kinds import TITLES, Kind
 from tests.faults.campaign.recoveries import measured, seconds, since_restart
 from tests.faults.campaign.results import FILE, PROVED, STOPPED, Result, Suffered, read_results
@@ -52,9 +53,9 @@ def page(words: str, results: Sequence[Result], bugs: Sequence[Bug]) -> str:
     parts = {
         "asked": asked(results, standing, bugs),
         "summary": _summary(standing, len(results) - len(standing)),
-        "kinds": _kinds(standing),
-        "recovery": _recovery(standing),
-        "sizes": _sizes(standing),
+        "kinds": _kinds(results),
+        "recovery": _recovery(results),
+        "sizes": _sizes(results),
         "failed": _failed(bad),
         "bugs": _found(bugs),
     }
@@ -117,11 +118,12 @@ def _ranges(numbers: Iterable[int]) -> str:
 
 
 def _kinds(results: Sequence[Result]) -> Iterator[str]:
-    yield "| kind | what | faults | fresh again, p50 | p99 |"
-    yield "| --- | --- | --: | --: | --: |"
+    yield "| kind | what | faults | not fresh again in time | fresh again, p50 | p99 |"
+    yield "| --- | --- | --: | --: | --: | --: |"
     for kind in Kind:
         of_kind = [fault for result in results for fault in result.faults if fault.kind == kind.value]
-        yield f"| {kind.value} | {TITLES[kind]} | {len(of_kind)} | {_percentiles(of_kind)} |"
+        late = sum(fault.recovery_s < 0 for fault in of_kind)
+        yield f"| {kind.value} | {TITLES[kind]} | {len(of_kind)} | {late} | {_percentiles(of_kind)} |"
     skipped = Counter(name for result in results for name in result.skipped)
     if skipped:
         yield ""
@@ -156,37 +158,34 @@ def _recovery(results: Sequence[Result]) -> Iterator[str]:
             f"`chungsuc rebuild` of {result.rebuilt:,} reports until all is counted and stored: "
             f"{result.rebuild_s:.1f} s, {per_million:,.0f} s per million (seed {result.seed}).",
         )
-    yield from ("", "| fault | times | p50 | p99 |", "| --- | --: | --: | --: |")
+    yield from ("", "| times | fault | p50 | p99 |", "| --: | --- | --: | --: |")
     for name in sorted({fault.fault for fault in faults}):
         of_name = [fault for fault in faults if fault.fault == name]
-        yield f"| `{name}` | {len(of_name)} | {_percentiles(of_name)} |"
+        yield f"| {len(of_name)} | `{name}` | {_percentiles(of_name)} |"
 
 
 def _sizes(results: Sequence[Result]) -> Iterator[str]:
     yield from ("| process or folder | first half | second half |", "| --- | --: | --: |")
     middle = (len(results) + 1) // 2
-    measured = [result.peak_mb | {f"{name}, on disk": mb for name, mb in result.disk_mb.items()} for result in results]
+    measured = [result.peak_mb | {name + ON_DISK: mb for name, mb in result.disk_mb.items()} for result in results]
     for name in sorted({name for one in measured for name in one}):
         halves = [
             max((one.get(name, 0.0) for one in part), default=0.0) for part in (measured[:middle], measured[middle:])
         ]
         yield f"| {name} | {halves[0]:,.0f} | {halves[1]:,.0f} |"
 
-    longest = max(results, key=lambda result: len(result.minutes_mb.get("up", ())), default=None)
-    if longest is None or not longest.minutes_mb:
+    found = longest(results)
+    if found is None:
         return
-    length = max(map(len, longest.minutes_mb.values()))
     yield from (
         "",
-        f"In the longest of these segments, {length} minutes (seed {longest.seed}), the largest in each quarter:",
+        f"In the longest of these segments, {minutes(found)} minutes (seed {found.seed}), the largest in each quarter:",
         "",
         "| process or folder | first | second | third | last |",
         "| --- | --: | --: | --: | --: |",
     )
-    for name, minutes in sorted(longest.minutes_mb.items()):
-        quarters = [minutes[length * at // 4 : max(length * (at + 1) // 4, length * at // 4 + 1)] for at in range(4)]
-        told = " | ".join(f"{max(quarter, default=0.0):,.0f}" for quarter in quarters)
-        yield f"| {name} | {told} |"
+    for name in sorted(found.minutes_mb):
+        yield f"| {name} | {' | '.join(f'{mb:,.0f}' for mb in quarters(found, name))} |"
 
 
 def _failed(bad: Sequence[Result]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deploy.errors import StackError
+from tests.faults.campaign.growth import ON_DISK
 from tests.faults.campaign.results import Result
 from tests.faults.campaign.site import Site
 from tests.faults.harness import peak_mb, resident_mb
@@ -53,7 +54,7 @@ class Sizes:
             for name, folder in _folders(self._here).items():
                 size = _size_mb(folder)
                 _keep(self._result.disk_mb, name, size)
-                _keep_minute(self._result.minutes_mb, f"{name}, on disk", minute, size)
+                _keep_minute(self._result.minutes_mb, name + ON_DISK, minute, size)
 
 
 def _keep(largest: dict[str, float], name: str, value: float) -> None:

@@ -231,7 +231,7 @@ def test_page_tells_counts_kinds_recovery_and_bugs() -> None:
     for line in (
         "| segments | 2 |", "| … proved | 1 |", "| hours of load | 2.00 |", "| faults | 4 |",
         "| reports sent | 2,400 |",
-        "| `kill.random.rollup` | 2 | 8.0 s | 8.0 s |", "| 8@abc123 | disproved | lost write (1) |",
+        "| 2 | `kill.random.rollup` | 8.0 s | 8.0 s |", "| 8@abc123 | disproved | lost write (1) |",
         "| a worker killed, from its restart by the supervisor | 2 | 7.5 s | 7.5 s | 7.5 s |",
         "| at least 300 faults | 4, 4 of them in segments without a finding | **missed** |",
         "| at least 2 hours of load | 2.00, 2.00 of them in segments without a finding | held |",
@@ -241,6 +241,8 @@ def test_page_tells_counts_kinds_recovery_and_bugs() -> None:
         "7.5 s of 2; 7.5 s of the time that other work left over | held |",
         "In the longest of these segments, 8 minutes (seed 7), the largest in each quarter:",
         "| rollup-1 | 60 | 80 | 90 | 0 |",
+        "| memory and disk bounded ([each](#memory-and-disk)) | all processes, by quarters of the longest segment "
+        "(8 min): 150, 170, 180, 90 MB | held |",
     ):  # fmt: skip
         assert line in told.splitlines()
     explained = page(WORDS_TEXT, [replace(RESULT, verdict=DISPROVED)], [bug])

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from schemas.form import FormId
 from schemas.precedence import Outcome
 from schemas.report import Millis, Offset
 from schemas.topics import FIGURES, REPORTS
@@ -28,7 +30,9 @@ from tests.faults.campaign.planting import (
     small,
 )
 from tests.faults.campaign.verifier.anomaly import Name
+from tests.faults.campaign.verifier.tables import seen
 from tests.faults.campaign.verifier.verify import verify_segment
+from tests.support.released import released_catalogue
 
 
 @pytest.mark.parametrize("made", [eventful, small])
@@ -262,3 +266,16 @@ def test_older_total_that_a_lagging_worker_repeats_is_no_anomaly(tmp_path: Path)
     verdict = judged(lab, tmp_path)
     assert verdict.word == "EXACT"
     assert verdict.repeated == 1
+
+
+def test_column_that_the_periods_own_version_of_the_form_lacks_is_shown_empty() -> None:
+    catalogue = released_catalogue()
+    first, second = (catalogue.form_in_force(FormId("vaccination-daily"), day)
+                     for day in (date(2021, 12, 13), date(2022, 2, 1)))  # fmt: skip
+    assert first is not None
+    assert second is not None
+    numbers = dict.fromkeys((measure.name for measure in first.measures), 1)
+    ((_, cells),) = seen(first, {("dot-1", "comirnaty"): tuple(numbers.values())}, second.measures, total=True)
+    assert dict(zip((measure.name for measure in second.measures), cells, strict=True)) == {
+        **numbers, "dose_additional": None, "dose_booster": None,
+    }  # fmt: skip
