@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -68,6 +68,17 @@ def rejection_lines(rejections: Sequence[RejectedReport]) -> Lines:
         tuple((str(r.source), r.key, r.reason, r.field, r.detail_vi, r.detail_en, moment(r.accepted_at))
               for r in rejections),
     )  # fmt: skip
+
+
+def for_terminal(lines: Lines, left_out: Collection[str] = ()) -> Lines:
+    """The lines without columns that would only make them wider: those named, and those with no value in any row."""
+    told = [
+        not lines.rows or any(row[place] not in ("", None) for row in lines.rows) for place in range(len(lines.columns))
+    ]
+    kept = [place for place, name in enumerate(lines.columns) if told[place] and name not in left_out]
+    return Lines(
+        tuple(lines.columns[place] for place in kept), tuple(tuple(row[place] for place in kept) for row in lines.rows)
+    )
 
 
 def moment(time: Millis) -> str:

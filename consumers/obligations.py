@@ -101,17 +101,6 @@ def regime_lines(regimes: Iterable[Regime]) -> Lines:
     )  # fmt: skip
 
 
-def for_terminal(lines: Lines, left_out: Collection[str] = ()) -> Lines:
-    """The lines without columns that would only make them wider: those named, and those with no value in any row."""
-    told = [
-        not lines.rows or any(row[place] not in ("", None) for row in lines.rows) for place in range(len(lines.columns))
-    ]
-    kept = [place for place, name in enumerate(lines.columns) if told[place] and name not in left_out]
-    return Lines(
-        tuple(lines.columns[place] for place in kept), tuple(tuple(row[place] for place in kept) for row in lines.rows)
-    )
-
-
 def deadline_text(deadline: Deadline) -> str:
     """A deadline in short: `commune 15:30`, `17:00 + 2 working days`, `48 h after the event`."""
     if deadline.hours_after is not None:

@@ -18,7 +18,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from consumers.dashboard.source import NOTICE_FILE
-from consumers.obligations import for_terminal, obligation_lines, obligations, summary_lines
+from consumers.export import for_terminal
+from consumers.obligations import obligation_lines, obligations, summary_lines
 from deploy.cli.main import told
 from deploy.cli.output import print_lines, print_table
 from deploy.decisions import decide
@@ -252,7 +253,8 @@ def run(data: Path, *, port_base: int | None, wait: bool) -> int:
         print(f"took {time.monotonic() - started:.1f} s")
         if wait:
             address = f"{stack.page}/units/{DISTRICT}?form={FORMS[0]}&from={MONDAY}&to={SUNDAY}"
-            print(f"The page of Tam Đường: {address}\nCtrl-C stops everything.", flush=True)
+            due = f"{stack.page}/units/{DISTRICT}/obligations?from={MONDAY}&to={SUNDAY}&axis=issued"
+            print(f"The page of Tam Đường: {address}\nWhom to chase: {due}\nCtrl-C stops everything.", flush=True)
             _until_stopped()
     return Exit.FAILED if differing else Exit.FINE
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from consumers.export import Layout
-from consumers.obligations import for_terminal, obligation_lines, obligations, regime_lines, summary_lines
+from consumers.export import Layout, for_terminal
+from consumers.obligations import obligation_lines, obligations, regime_lines, summary_lines
 from deploy.cli.options import Day, Moment, PeriodName, data_folder, data_option, examples, format_option
 from deploy.cli.output import print_lines, say, tell_late_on_the_way
 from deploy.decisions import decide, send_back

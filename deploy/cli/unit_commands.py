@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from consumers.export import Lines, Value
+from consumers.export import Layout, Lines, Value, for_terminal
 from deploy.cli.options import Day, data_folder, data_option, examples, format_option
 from deploy.cli.output import print_lines, say
 from deploy.errors import UsageError
@@ -64,7 +64,8 @@ def units_command(
     if not found or found[0].code != code:
         spans = ", ".join(span(one.valid_from, one.valid_to) for one in units.versions(code))
         raise UsageError(f"no unit {unit} on {on}; it was there {spans}")
-    print_lines(Lines(_COLUMNS, tuple(_row(units, heads, one, on) for one in found)), layout)
+    lines = Lines(_COLUMNS, tuple(_row(units, heads, one, on) for one in found))
+    print_lines(for_terminal(lines) if layout == Layout.TABLE else lines, layout)
 
 
 def _row(units: Units, heads: Heads, unit: Unit, on: date) -> tuple[Value, ...]:
