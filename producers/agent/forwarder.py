@@ -22,6 +22,7 @@ from producers.agent.transport import Away, Held, Placed, RefusedForGood, Transp
 from producers.client.repeats import Repeats
 from producers.errors import OutboxError
 from producers.outbox import Waiting
+from schemas.catalogue import CatalogueError
 from schemas.failpoint import failpoint
 from schemas.report import Millis
 
@@ -145,7 +146,11 @@ class Forwarder:
             return
         bundle = self._transport.catalogue(self._catalogue.digest)
         if bundle is not None:
-            self._catalogue.replace(bundle)
+            try:
+                self._catalogue.replace(bundle)
+            except (CatalogueError, OSError) as error:
+                # A catalogue of a newer version, or a full disk: what is here judges on, and the other side judges too.
+                logger.error("the new catalogue can't be used: %s", error)
         self._catalogue.wanted.clear()
         self._store.note("contact", str(self._clock()))
         self._store.note("clock_ahead_s", f"{self._transport.clock_ahead_s() or 0:.0f}")

@@ -51,20 +51,23 @@ class Watch:
 
     def look(self, now_s: float) -> int:
         """Take every whole file, move what is done; how many files were taken. `now_s` is a steady clock's."""
-        taken = 0
+        taken, failing = 0, ""
         try:
             if lacking := lacking_space(self._folder.root):
                 raise OutboxError(lacking)
             for path in self._folder.whole(now_s):
-                taken += self._take(path)
+                try:
+                    taken += self._take(path)
+                except OSError as error:
+                    # One that can't be read or moved does not stand in the way of the others.
+                    failing = f"{path.name}: {error}"
             self._move()
         except (OutboxError, OSError) as error:
             # A full disk: the file stays where it is, and is taken once there is space.
-            if not self.failing:
-                logger.error("files can't be taken: %s", error)
-            self.failing = str(error)
-        else:
-            self.failing = ""
+            failing = str(error)
+        if failing and not self.failing:
+            logger.error("files can't be taken: %s", failing)
+        self.failing = failing
         return taken
 
     def _take(self, path: Path) -> bool:

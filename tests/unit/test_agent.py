@@ -17,7 +17,7 @@ import pytest
 from producers.agent import status
 from producers.agent.config import AgentConfig, ConfigError, load, save
 from producers.agent.door import AgentDoor
-from producers.agent.folder import Folder
+from producers.agent.folder import Folder, Found
 from producers.agent.forwarder import SEND_AGAIN_AFTER_MS, Forwarder
 from producers.agent.held_catalogue import HeldCatalogue
 from producers.agent.intake import FromRequest, take
@@ -80,9 +80,10 @@ class Scripted:
     def __init__(self, answer: Callable[[Waiting], Verdict]) -> None:
         self.answer = answer
         self.sent: list[list[int]] = []
+        self.bundle: bytes | None = None
 
     def catalogue(self, held: str) -> bytes | None:
-        return None
+        return self.bundle
 
     def deliver(self, store: AgentStore, rows: Sequence[Waiting]) -> list[Verdict]:
         self.sent.append([row.id for row in rows])
@@ -287,6 +288,32 @@ def test_disk_that_fills_up_while_writing_leaves_the_file_and_nothing_half_writt
     office.store.database.execute("PRAGMA max_page_count = 100000")
     office.look()
     assert (office.names("kept"), len(office.states()), office.watch.failing) == (["a.json"], 13, "")
+
+
+def test_file_that_cannot_be_read_does_not_keep_the_others_waiting(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(folder: Folder, path: Path, most: int) -> Found | None:
+        if path.name == "a.json":
+            raise PermissionError(13, "denied")
+        return original(folder, path, most)
+
+    original = Folder.read
+    monkeypatch.setattr(Folder, "read", read)
+    office.drop("a.json", report())
+    office.drop("b.json", report())
+    office.look()
+    assert (office.names("in"), office.names("kept")) == (["a.json"], ["b.json"])
+    assert "a.json" in office.watch.failing
+
+
+def test_catalogue_that_is_not_understood_leaves_the_one_that_is_held(office: Office) -> None:
+    other = Scripted(placed)
+    other.bundle = CATALOGUE.bundle.replace(b'"max_rows"', b'"most_rows')
+    held = office.catalogue.digest
+    office.put(report())
+    forwarder(office, other).round()
+    assert (office.catalogue.digest, office.states()) == (held, [State.SENT])
 
 
 async def test_local_request_is_answered_when_it_is_on_the_disk(office: Office) -> None:
