@@ -36,6 +36,8 @@ class Event(StrEnum):
     LOGOUT = "logout"
     SUBMISSION = "submission"
     DECISION = "decision"
+    DRAFT_WAITS = "draft_waits"
+    DRAFT_REFUSED = "draft_refused"
     REFUSAL = "refusal"
     ACCOUNT_BOUND = "account_bound"
     ACCOUNT_LINKED = "account_linked"

@@ -137,7 +137,7 @@ class Regime:
 
     `frequency` None: only on its occasions. `weekdays`: only periods that end on one of these, empty for all. `part`:
     the type of period in which the form is reported, which make up the regime's exactly. `ladder`: the preset that
-    window and deadlines come from, or empty.
+    window and deadlines come from, or empty. `approval`: the unit's head approves what a clerk types before it is sent.
     """
 
     id: RegimeId
@@ -162,6 +162,7 @@ class Regime:
     deadlines: tuple[Deadline, ...]
     occasions: tuple[Occasion, ...]
     ladder: str = ""
+    approval: bool = False
 
     def asks_for(self, period: Period) -> bool:
         """Whether a period of its frequency is one it asks for."""

@@ -86,6 +86,7 @@ class RegimeFile(Part):
     reporters: ReportersPart = ReportersPart()
     form: Name
     line: Name = "ubnd"
+    approval: bool = False
     frequency: PeriodType | None = None
     on: list[Annotated[str, StringConstraints(pattern=f"^({'|'.join(WEEKDAYS)})$")]] = Field(default_factory=list)
     cut_off: CutOff | None = None

@@ -109,6 +109,7 @@ class _Reading:
             form=forms[0].id, line=LineName(given.line), frequency=given.frequency,
             weekdays=frozenset(WEEKDAYS.index(name) for name in given.on), part=self._part(forms), window=window,
             deadlines=deadlines, occasions=self._occasions(forms, window, deadlines), ladder=given.ladder,
+            approval=given.approval,
         )  # fmt: skip
 
     def _check_kind(self) -> None:

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -48,6 +48,10 @@ def application(office: Office, acts: Acts, audit: AuditLog) -> ASGIApp:
     async def refused(request: Request, error: Exception) -> Response:
         return frame.refused(request, as_refusal(error))
 
+    async def worker(request: Request) -> Response:
+        """The script that works without a line; at the root, so that it serves all pages."""
+        return FileResponse(_HERE / "static" / "worker.js", media_type="text/javascript")
+
     inside = frame.inside
     routes = Starlette(
         routes=[
@@ -67,6 +71,7 @@ def application(office: Office, acts: Acts, audit: AuditLog) -> ASGIApp:
             Route("/units/{unit}/below", inside(superior.below), methods=["GET"]),
             Route("/units/{unit}/decide/" + _SERIES, inside(superior.decide), methods=["POST"]),
             Route("/units/{unit}/lock/" + _SERIES, inside(superior.lock), methods=["POST"]),
+            Route("/worker.js", worker, methods=["GET"]),
             Mount("/static", StaticFiles(directory=_HERE / "static")),
         ],
         middleware=[Middleware(GZipMiddleware, minimum_size=1000)],

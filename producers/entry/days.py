@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from starlette.responses import RedirectResponse, Response
 
 from producers.entry.difference import day_of
-from producers.entry.duties import DaySet, Entry, day_set, forms_on, time_left
+from producers.entry.duties import DaySet, Entry, State, day_set, forms_on, time_left
 from producers.entry.frame import Visit
 from producers.entry.office import Office, bring_all, wanted
 from producers.entry.places import Target, address_of
@@ -84,7 +84,8 @@ class Days:
     def _lines(self, visit: Visit, unit: Unit, entries: Sequence[Entry]) -> list[Line]:
         at = 0 if visit.language is Language.VIETNAMESE else 1
         found = []
-        for one in entries:
+        waiting = self._office.approvals.of(unit.code)
+        for one in (_with_draft(entry, waiting) for entry in entries):
             nil = (" (không phát sinh)", " (nothing to report)")[at] if one.nil else ""
             left = "" if one.state.done else time_left(one.due, visit.caller.at)[at]
             found.append(Line(
@@ -135,6 +136,14 @@ class Days:
         """The revision that stands: what is not reported was withdrawn, or never sent."""
         head = (await self._office.questions.ask(lambda model: model.heads([target.series])))[0]
         return max(head.revision if head else 0, self._office.lookup.highest(target.series))
+
+
+def _with_draft(entry: Entry, waiting: Mapping[tuple[str, str, str], str]) -> Entry:
+    """The entry in the state of its draft on the server, where one waits."""
+    refused_for = waiting.get((entry.form.id, entry.period.text, entry.line))
+    if refused_for is None:
+        return entry
+    return replace(entry, state=State.GIVEN_BACK if refused_for else State.WAITING, reason=refused_for)
 
 
 def _label(visit: Visit, vietnamese: str, english: str) -> str:

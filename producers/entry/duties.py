@@ -34,6 +34,8 @@ class State(StrEnum):
     ENTERED = "entered"
     NOT_SUBJECT = "not-subject"
     RETURNED = "returned"
+    WAITING = "waiting"
+    GIVEN_BACK = "given-back"
 
     @property
     def words(self) -> tuple[str, str]:
@@ -43,9 +45,12 @@ class State(StrEnum):
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
-        return self not in (State.NOT_SENT, State.OVERDUE, State.EXTENDED, State.RETURNED)
+        return self not in _TO_DO
 
 
+_TO_DO = frozenset({
+    State.NOT_SENT, State.OVERDUE, State.EXTENDED, State.RETURNED, State.WAITING, State.GIVEN_BACK
+})  # fmt: skip
 _STATES = {
     State.NOT_SENT: ("Chưa nộp", "Not sent"),
     State.OVERDUE: ("Quá hạn, chưa nộp", "Overdue"),
@@ -55,6 +60,8 @@ _STATES = {
     State.LATE: ("Đã nộp, chậm", "Sent late"),
     State.ENTERED: ("Cấp trên đã nhập hộ", "Entered by the superior"),
     State.NOT_SUBJECT: ("Không thuộc đối tượng", "Not subject"),
+    State.WAITING: ("Chờ lãnh đạo duyệt", "Waits for approval"),
+    State.GIVEN_BACK: ("Lãnh đạo chưa duyệt", "Not approved"),
     State.RETURNED: ("Bị trả lại, chờ chỉnh lý", "Returned for correction"),
 }
 
@@ -70,12 +77,13 @@ class Entry:
     state: State
     nil: bool
     reason: str
-    regimes: tuple[str, ...]
+    approval: bool
 
     @property
     def can_be_nil(self) -> bool:
         """Whether the button for the rest covers it."""
-        return not self.state.done and self.state is not State.RETURNED and not self.form.has_stock
+        plain = self.state in (State.NOT_SENT, State.OVERDUE, State.EXTENDED)
+        return plain and not self.form.has_stock and not self.approval
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +129,12 @@ def _entry(
     series = Series(line, unit, form.id, period.text)
     accepted = model.heads([series])[0]
     sending = lookup.highest(series) > (accepted.revision if accepted else 0)
-    regimes = tuple(dict.fromkeys(one.duty.regime.name_vi for one in owing))
     returned = next((one.returned for one in owing if one.returned is not None), None)
     decided = first.decision.about.reason if first.decision else ""
     reason = returned.about.reason if returned is not None else decided
     state = _state(first, stands, sending=sending)
-    return Entry(form, line, period, first.due, state, bool(stands and stands.kind is Kind.NIL), reason, regimes)
+    approval = any(one.duty.regime.approval for one in owing)
+    return Entry(form, line, period, first.due, state, bool(stands and stands.kind is Kind.NIL), reason, approval)
 
 
 def _standing(arrivals: Sequence[Arrival]) -> Arrival | None:

@@ -48,7 +48,7 @@ class Guard:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id(headers.get("x-request-id")) or uuid.uuid4().hex
         state["traceparent"] = traceparent(headers.get("traceparent"))
-        route, asset = route_of(scope["path"]), scope["path"].startswith("/static/")
+        route, asset = route_of(scope["path"]), scope["path"].startswith(("/static/", "/worker.js"))
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -66,7 +66,7 @@ class Guard:
 
 def route_of(path: str) -> str:
     """The pattern, never the address: a code in a label would make a series per unit."""
-    if path.startswith("/static/"):
+    if path.startswith("/static/") or path == "/worker.js":
         return "/static"
     match = _ROUTE.fullmatch(path)
     if match and match[1] in _UNDER_UNITS:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from producers.audit import AuditLog
+from producers.entry.approval import Approvals
 from producers.entry.archive import Archive
 from producers.entry.difference import Content, content_of
 from producers.entry.frame import Frame, Visit
@@ -37,6 +39,8 @@ class Office:
     desk: Desk
     archive: Archive
     owed: Owed
+    approvals: Approvals
+    audit: AuditLog
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from producers.audit import Event
+from producers.entry.approval import Waiting, may_approve, must_be_approved
 from producers.entry.difference import Change, content_of, differences
 from producers.entry.frame import Visit
 from producers.entry.office import Known, Office, bring, content, known
@@ -22,12 +25,15 @@ from producers.entry.rulings import Standing, standing_of
 from producers.entry.sheet import SheetMaker
 from producers.entry.typed import MOST_ROWS, Fault, Judged, Typed, as_json, blank, judge, of_report, read_typed, zeros
 from producers.gateway.courier import Sent
+from producers.gateway.door import Door
 from producers.gateway.refusal import Language, Refusal, Slug, refused
 from producers.gateway.shown import receipt_id
 from schemas import words
 from schemas.period import PeriodError, parse_period
 from schemas.report import Kind
 
+_NIL = "nil"
+"""Of a draft that says that there is nothing to report."""
 _KEPT = ("rows", "after", "key")
 
 
@@ -45,6 +51,9 @@ class Shown:
     clash: bool = False
     returned: str = ""
     locked: bool = False
+    waits: str = ""
+    given_back: str = ""
+    approves: bool = False
 
 
 class Reports:
@@ -64,6 +73,12 @@ class Reports:
             target, there.revision, str(uuid.uuid4()), there.entered, kind is Kind.NIL, kind is Kind.WITHDRAWAL,
             returned=ruled.returned[at] if ruled.returned else "", locked=ruled.locked_by is not None,
         )  # fmt: skip
+        waits = await run_in_threadpool(self._office.approvals.get, target)
+        if waits is not None:
+            approves = may_approve(target, visit.caller)
+            shown = replace(shown, waits=_waits(visit, waits), given_back=waits.refused, approves=approves)
+            typed = self._start(target, there) if _NIL in waits.fields else read_typed(waits.fields, target.form)
+            return self._page(visit, shown, typed)
         return self._page(visit, shown, self._start(target, there))
 
     def _start(self, target: Target, there: Known) -> Typed:
@@ -102,6 +117,8 @@ class Reports:
                 return self._page(visit, shown, typed, judge(typed, target.form, catalogue, day))
             case "nil":
                 return await self._send(visit, shown, {"kind": Kind.NIL.value}, typed)
+            case "refuse":
+                return await self._give_back(visit, target)
             case "back" | "row":
                 return self._page(visit, shown, typed)
         judged = judge(typed, target.form, catalogue, day)
@@ -130,13 +147,43 @@ class Reports:
 
     async def _send(self, visit: Visit, shown: Shown, what: Mapping[str, Any], typed: Typed) -> Response:
         target = shown.target
+        if must_be_approved(self._office.registry.catalogue(), target, visit.caller):
+            return await self._let_wait(visit, target, nil=what["kind"] == Kind.NIL.value)
         try:
             outcome = await bring(self._office, visit, target, what, shown.revision, shown.key)
             if isinstance(outcome, Refusal):
                 raise outcome
         except Refusal as refusal:
             return self._refused(visit, shown, typed, refusal)
+        await run_in_threadpool(self._office.approvals.drop, target)
         return _done(visit, target, outcome)
+
+    async def _let_wait(self, visit: Visit, target: Target, *, nil: bool) -> Response:
+        """What a clerk typed, to the head of the office."""
+        kept = {name: text for name, text in visit.fields.items() if name == "rows" or name.startswith(("r", "n."))}
+        if nil:
+            kept = {_NIL: "1"}
+        await run_in_threadpool(self._office.approvals.put, target, visit.caller, kept)
+        await self._note(visit, target, Event.DRAFT_WAITS)
+        return (
+            JSONResponse({"next": target.address}, 202) if visit.wants_json else RedirectResponse(target.address, 303)
+        )
+
+    async def _give_back(self, visit: Visit, target: Target) -> Response:
+        """Not approved, and why. Raises Refusal."""
+        reason = " ".join(visit.fields.get("reason", "").split())[:500]
+        if not may_approve(target, visit.caller):
+            raise Door.not_for(target.unit.code)
+        if not reason:
+            raise refused(Slug.REPORT_INVALID, "Hãy ghi lý do chưa duyệt.", "Say why it is not approved.")
+        await run_in_threadpool(self._office.approvals.give_back, target, reason)
+        await self._note(visit, target, Event.DRAFT_REFUSED)
+        return RedirectResponse(target.address, 303)
+
+    async def _note(self, visit: Visit, target: Target, event: Event) -> None:
+        about = {"principal": visit.caller.name, "unit": target.unit.code, "form": target.form.id,
+                 "period": target.period.text, "request_id": visit.request.state.request_id}  # fmt: skip
+        await run_in_threadpool(self._office.audit.note_all, visit.caller.at, [(event, about)])
 
     def _refused(self, visit: Visit, shown: Shown, typed: Typed, refusal: Refusal) -> Response:
         """The page again, with what the gateway said; what was typed is not lost."""
@@ -180,6 +227,14 @@ def _when(target: Target) -> str:
     """The period as people say it."""
     period = target.period
     return words.days(period.first_day, period.last_day) if period.days == 1 else words.period(period)
+
+
+def _waits(visit: Visit, waiting: Waiting) -> str:
+    at = words.moment(waiting.made_at)
+    nil = _NIL in waiting.fields
+    if visit.language is Language.VIETNAMESE:
+        return f"{waiting.principal} trình {'không phát sinh ' if nil else ''}lúc {at}"
+    return f"{'nothing to report, ' if nil else ''}put forward by {waiting.principal} at {at}"
 
 
 def _revision(fields: Mapping[str, str]) -> int:

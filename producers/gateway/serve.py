@@ -18,6 +18,7 @@ from producers.audit import AuditLog
 from producers.entry.acts import GatewayActs
 from producers.entry.app import Beside
 from producers.entry.app import application as pages
+from producers.entry.approval import Approvals
 from producers.entry.archive import LogArchive
 from producers.entry.frame import Frame
 from producers.entry.office import Office
@@ -76,7 +77,7 @@ class Service:
         sessions = Sessions(self._file, settings.entry_session_hours)
         office = Office(
             Frame(door, self._accounts, sessions, now_ms), Places(self._registry, door), self._registry,
-            self._questions, answers, self._lookup, desk, archive, owed,
+            self._questions, answers, self._lookup, desk, archive, owed, Approvals(self._file), audit,
         )  # fmt: skip
         self.app: ASGIApp = Beside(gateway, pages(office, GatewayActs(settings), audit))
 

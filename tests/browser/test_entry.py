@@ -45,6 +45,10 @@ class Site:
         return self.browser.new_context(locale="vi-VN", timezone_id="Asia/Ho_Chi_Minh", base_url=self.stack.gateway,
                                         **options)  # type: ignore[arg-type]  # fmt: skip
 
+    def shot(self, page: Page, name: str) -> None:
+        """A picture, to be looked at."""
+        page.screenshot(path=Path(self.stack.data).parent / "shots" / f"{name}.png", full_page=True)
+
     def log_in(self, page: Page, name: str) -> None:
         page.goto("/")
         page.get_by_label("Mã truy cập").fill(self.tokens[name])
@@ -95,23 +99,115 @@ def test_clerk_logs_in_reports_the_days_set_and_corrects_a_number(site: Site, pa
     site.log_in(page, "binh-lu")
     expect(page.locator("h1")).to_contain_text("Bộ biểu ngày")
     expect(page.locator("h2").first).to_contain_text("0/2 đã xong")
+    site.shot(page, "day")
     page.get_by_role("link", name="Nhập Báo cáo kết quả xét nghiệm").first.click()
     fill(page, "Xét nghiệm nhanh kháng nguyên, Mẫu đơn", persons="16", tubes="16", positive_tubes="0")
     page.get_by_role("button", name="Gửi báo cáo").click()
     expect(page.get_by_role("alert")).to_contain_text("còn 1 chỗ cần sửa")
+    site.shot(page, "faults")
     page.get_by_role("alert").get_by_role("link").click()
     fill(page, "Xét nghiệm nhanh kháng nguyên, Mẫu đơn", positive_persons="0")
     page.get_by_role("button", name="Gửi báo cáo").click()
     expect(page.locator(".covered")).to_contain_text("Đã tính vào số liệu Việt Nam", timeout=WITHIN_MS)
+    site.shot(page, "receipt")
     page.get_by_role("link", name="Về bộ biểu ngày").click()
     page.get_by_role("button", name="Không phát sinh cho các biểu còn lại (1)").click()
     page.get_by_role("button", name="Gửi", exact=True).click()
     expect(page.locator("h2").first).to_contain_text("2/2 đã xong")
-    page.get_by_role("link", name="Đính chính").first.click()
+    page.get_by_role("listitem").filter(has_text="xét nghiệm").get_by_role("link", name="Đính chính").click()
     fill(page, "Xét nghiệm nhanh kháng nguyên, Mẫu đơn", persons="17", tubes="17")
     page.get_by_role("button", name="Xem lại thay đổi rồi gửi").click()
     expect(page.locator(".changes")).to_contain_text("16 → 17")
+    site.shot(page, "review")
     page.get_by_role("button", name="Gửi báo cáo").click()
     expect(page.locator(".covered")).to_contain_text("Đã tính vào số liệu Việt Nam", timeout=WITHIN_MS)
     page.get_by_role("link", name="Các lần gửi").click()
     expect(page.locator(".versions > li")).to_have_count(2)
+
+
+def test_what_is_sent_without_a_line_waits_and_goes_out_by_itself(site: Site) -> None:
+    with closing(site.visit()) as context:
+        page = context.new_page()
+        site.log_in(page, "sin-suoi-ho")
+        page.reload()  # the worker serves from the second page on
+        expect(page.locator("html[data-offline=ready]")).to_be_attached()
+        page.reload()
+        expect(page.locator("html[data-offline=ready]")).to_be_attached()
+        context.set_offline(True)
+        page.get_by_role("link", name="Nhập Báo cáo kết quả xét nghiệm").first.click()
+        fill(page, "Xét nghiệm nhanh kháng nguyên, Mẫu đơn", persons="5", tubes="5", positive_tubes="0")
+        page.reload()
+        expect(page.get_by_text("Đã điền lại số nhập dở lúc")).to_be_visible()
+        fill(page, "Xét nghiệm nhanh kháng nguyên, Mẫu đơn", positive_persons="0")
+        page.get_by_role("button", name="Gửi báo cáo").click()
+        expect(page.locator("#waiting")).to_contain_text("1 báo cáo chờ gửi")
+        site.shot(page, "offline")
+        context.set_offline(False)
+        page.evaluate("window.dispatchEvent(new Event('online'))")
+        page.get_by_role("link", name="Báo cáo chờ đã gửi xong").click(timeout=WITHIN_MS)
+        expect(page.locator(".covered")).to_contain_text("Đã tính vào số liệu Việt Nam", timeout=WITHIN_MS)
+        page.get_by_role("link", name="Các lần gửi").click()
+        expect(page.locator(".versions > li")).to_have_count(1)
+
+
+def test_superior_enters_by_telephone_returns_the_units_own_report_and_sees_it_corrected(
+    site: Site, page: Page
+) -> None:
+    site.log_in(page, "lai-chau")
+    page.get_by_role("link", name="Đơn vị cấp dưới").click()
+    site.shot(page, "below")
+    row = page.get_by_role("row", name="Phường Tân Phong")
+    row.get_by_role("link", name="Chưa nộp").first.click()
+    page.get_by_role("link", name="Nhập hộ").click()
+    expect(page.locator(".notice")).to_contain_text("Nhập hộ")
+    series = page.url
+    fill(
+        page, "Xét nghiệm nhanh kháng nguyên, Mẫu đơn", persons="3", tubes="3", positive_tubes="0", positive_persons="0"
+    )
+    page.get_by_role("button", name="Gửi báo cáo").click()
+    expect(page.locator(".covered")).to_contain_text("Đã tính vào số liệu Việt Nam", timeout=WITHIN_MS)
+    with closing(site.visit()) as context:
+        own = context.new_page()
+        site.log_in(own, "tan-phong")
+        expect(own.locator(".set").first).to_contain_text("Cấp trên đã nhập hộ")
+        own.goto(series)
+        expect(own.get_by_text("Cấp trên đã nhập hộ các số này.")).to_be_visible()
+        fill(own, "Xét nghiệm nhanh kháng nguyên, Mẫu đơn", persons="4", tubes="4")
+        own.get_by_role("button", name="Gửi báo cáo").click()
+        expect(own.locator(".covered")).to_contain_text("Đã tính vào số liệu Việt Nam", timeout=WITHIN_MS)
+        page.goto(series.replace("/forms/", "/history/"))
+        page.get_by_text("Trả lại, yêu cầu chỉnh lý").click()
+        page.get_by_label("Cần chỉnh lý gì").fill("thiếu tổ 3")
+        site.shot(page, "desk")
+        page.get_by_role("button", name="Trả lại", exact=True).click()
+        expect(page.get_by_role("alert")).to_contain_text("thiếu tổ 3")
+        own.goto("/")
+        expect(own.locator(".set").first).to_contain_text("Bị trả lại, chờ chỉnh lý (thiếu tổ 3)")
+        own.goto(series)
+        fill(own, "Xét nghiệm nhanh kháng nguyên, Mẫu đơn", persons="6", tubes="6")
+        own.get_by_role("button", name="Xem lại thay đổi rồi gửi").click()
+        own.get_by_role("button", name="Gửi báo cáo").click()
+        expect(own.locator(".covered")).to_contain_text("Đã tính vào số liệu Việt Nam", timeout=WITHIN_MS)
+        own.goto("/")
+        expect(own.locator(".set").first).to_contain_text("Đã nộp đúng hạn")
+    page.reload()
+    page.get_by_role("button", name="Duyệt", exact=True).click()
+    expect(page.locator(".versions .standing")).to_contain_text("đã duyệt")
+    site.shot(page, "history")
+
+
+def test_page_on_a_telephone_never_scrolls_sideways_and_works_without_a_script(site: Site) -> None:
+    for javascript in (True, False):
+        with closing(site.visit(java_script_enabled=javascript, viewport={"width": 390, "height": 800})) as context:
+            page = context.new_page()
+            site.log_in(page, "binh-lu")
+            for place in ("/", "/units/03390/forms/vaccination-daily/2026-01-10",
+                          "/units/03390/forms/testing-daily/2026-01-10"):  # fmt: skip
+                page.goto(place)
+                assert page.evaluate("document.documentElement.scrollWidth") <= 390, place
+                site.shot(page, f"phone{place.replace('/', '-')}")
+            fill(page, "RT-PCR, Mẫu gộp", persons="7")
+            page.get_by_role("button", name="Điền 0 vào ô trống").click()
+            expect(page.get_by_role("group", name="RT-PCR, Mẫu gộp").locator("input[name$='.tubes']")).to_have_value(
+                "0"
+            )

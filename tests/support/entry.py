@@ -20,6 +20,7 @@ from producers.audit import AuditLog
 from producers.entry.acts import attested
 from producers.entry.app import Beside
 from producers.entry.app import application as pages
+from producers.entry.approval import Approvals
 from producers.entry.frame import Frame
 from producers.entry.office import Office
 from producers.entry.places import Places
@@ -165,7 +166,7 @@ class EntryBench:
         self.sessions = Sessions(self.file, 12)
         self.office = Office(
             Frame(door, self.accounts, self.sessions, lambda: self.now), Places(registry, door), registry,
-            self.questions, answers, self.lookup, desk, self.archive, obligations,
+            self.questions, answers, self.lookup, desk, self.archive, obligations, Approvals(self.file), self.audit,
         )  # fmt: skip
         return Beside(gateway, pages(self.office, WeekActs(self), self.audit))
 

@@ -62,7 +62,9 @@ async def test_report_that_was_sent_is_done_and_one_of_a_past_day_is_told_as_it_
 
 
 async def test_first_page_with_style_and_script_is_small(clerk: httpx.AsyncClient) -> None:
-    parts = [await clerk.get(path) for path in ("/units/03390/day", "/static/entry.css", "/static/entry.js")]
+    parts = [await clerk.get(path) for path in (
+        "/units/03390/day", "/worker.js", *(f"/static/{name}" for name in (
+            "entry.css", "entry.js", "kept.js", "offline.js", "icon.svg")))]  # fmt: skip
     assert sum(len(part.content) for part in parts) < 50_000
     assert (await clerk.get(TESTING)).text.count("<fieldset class") == 4
 
@@ -375,3 +377,30 @@ async def test_nobody_decides_beyond_what_he_is_bound_to(bench: EntryBench, cler
     csrf = csrf_of(await front.get(HISTORY))
     assert (await front.post(DECIDE, data={"csrf": csrf, "do": "approve"})).status_code == 403
     await front.aclose()
+
+
+async def test_script_without_a_line_is_served_at_the_root_and_pages_name_their_scripts(
+    clerk: httpx.AsyncClient,
+) -> None:
+    worker = await clerk.get("/worker.js")
+    assert (worker.status_code, worker.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+    page = (await clerk.get(TESTING)).text
+    assert "/static/offline.js" in page
+    assert 'data-account="binh-lu"' in page
+    assert "<script>" not in page
+
+
+async def test_script_is_answered_in_json_with_faults_by_field(clerk: httpx.AsyncClient) -> None:
+    csrf = csrf_of(await clerk.get(TESTING))
+    fields = {"csrf": csrf, "do": "send", "rows": "1", **row(persons="16")}
+    answer = await clerk.post(TESTING, data=fields, headers={"Accept": "application/json"})
+    assert answer.status_code == 422
+    assert [fault["field"] for fault in answer.json()["faults"]] == ["r0.tubes", "r0.positive_tubes",
+                                                                   "r0.positive_persons"]  # fmt: skip
+    full = {**fields, **row(**FULL)}
+    answer = await clerk.post(TESTING, data={**full, "after": "7"}, headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json()["highest_revision"]) in ((412, 0), (412, 1))
+    client = httpx.AsyncClient(transport=clerk._transport, base_url="http://entry")
+    answer = await client.post(TESTING, data=full, headers={"Accept": "application/json"})
+    assert answer.status_code == 401
+    await client.aclose()
