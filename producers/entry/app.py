@@ -6,6 +6,7 @@
 | `/`, `/units/{unit}/day`, `/units/{unit}/nil` | the day's set; "không phát sinh" for the rest |
 | `/units/{unit}/forms/{form}/{period}` | where a report is typed, corrected and sent |
 | `/units/{unit}/receipts/{id}`, `/units/{unit}/history/{form}/{period}` | what became of it; withdrawal |
+| `/units/{unit}/workbook`, `/units/{unit}/workbook.xlsx` | the set as a workbook: in, with a preview, and out |
 | `/units/{unit}/below`, `/units/{unit}/decide/{form}/{period}`, `/units/{unit}/lock/…` | the superior's desk |
 """
 
@@ -32,18 +33,21 @@ from producers.entry.office import Office
 from producers.entry.receipts import Receipts
 from producers.entry.reports import Reports
 from producers.entry.superior import Superior
+from producers.entry.workbooks import Workbooks
 from producers.gateway.app import as_refusal
 from producers.gateway.refusal import Refusal
+from producers.gateway.sheets import Sheets
 from schemas.read_model import ReadModelError
 
 _HERE = Path(__file__).parent
 _SERIES = "{form}/{period}"
 
 
-def application(office: Office, acts: Acts, audit: AuditLog) -> ASGIApp:
+def application(office: Office, acts: Acts, sheets: Sheets, audit: AuditLog) -> ASGIApp:
     """All pages."""
     frame, days, reports, receipts = office.frame, Days(office), Reports(office), Receipts(office)
     login, superior = Login(frame, audit), Superior(office, acts, audit)
+    workbooks = Workbooks(office, sheets)
 
     async def refused(request: Request, error: Exception) -> Response:
         return frame.refused(request, as_refusal(error))
@@ -71,6 +75,9 @@ def application(office: Office, acts: Acts, audit: AuditLog) -> ASGIApp:
             Route("/units/{unit}/below", inside(superior.below), methods=["GET"]),
             Route("/units/{unit}/decide/" + _SERIES, inside(superior.decide), methods=["POST"]),
             Route("/units/{unit}/lock/" + _SERIES, inside(superior.lock), methods=["POST"]),
+            Route("/units/{unit}/workbook.xlsx", inside(workbooks.give), methods=["GET"]),
+            Route("/units/{unit}/workbook", inside(workbooks.ask), methods=["GET"]),
+            Route("/units/{unit}/workbook", inside(workbooks.take), methods=["POST"]),
             Route("/worker.js", worker, methods=["GET"]),
             Mount("/static", StaticFiles(directory=_HERE / "static")),
         ],

@@ -88,7 +88,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class DaySet:
-    """What is due on a day, what is still owed from before, and what comes next."""
+    """What is due on a day, what is still owed or was returned, and what comes next."""
 
     today: tuple[Entry, ...]
     owed: tuple[Entry, ...]
@@ -102,9 +102,16 @@ def day_set(model: ReadModel, owed: Owed, lookup: Lookup, unit: UnitCode, day: d
     entries.sort(key=lambda one: (one.due, one.form.label_vi, one.period))
     return DaySet(
         tuple(one for one in entries if one.due.date() == day),
-        tuple(one for one in entries if one.due.date() < day and not one.state.done),
-        tuple(one for one in entries if one.due.date() > day),
+        tuple(one for one in entries if _is_owed(one, day)),
+        tuple(one for one in entries if one.due.date() > day and not _is_owed(one, day)),
     )
+
+
+def _is_owed(entry: Entry, day: date) -> bool:
+    """Overdue, or returned and waiting for its correction, whenever that is due."""
+    if entry.due.date() == day:
+        return False
+    return entry.state is State.RETURNED or (entry.due.date() < day and not entry.state.done)
 
 
 def _entries(model: ReadModel, lookup: Lookup, found: Sequence[Obligation]) -> Iterable[Entry]:

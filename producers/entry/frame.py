@@ -20,8 +20,10 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from producers.accounts import Accounts
 from producers.entry.sessions import Session, Sessions
+from producers.gateway.body import content_type
 from producers.gateway.door import Caller, Door
 from producers.gateway.refusal import PROBLEMS, Language, Refusal, Slug, preferred, refused
+from producers.gateway.sheets import upload_of
 from schemas import words
 from schemas.report import Millis
 from schemas.topics import MIB
@@ -34,13 +36,14 @@ Clock = Callable[[], Millis]
 
 @dataclass(frozen=True)
 class Visit:
-    """A request by somebody who is logged in. `fields` are those of the form it brought."""
+    """A request by somebody who is logged in. `fields` and `file` are those of the form it brought."""
 
     request: Request
     session: Session
     caller: Caller
     language: Language
     fields: Mapping[str, str] = field(default_factory=dict)
+    file: bytes = b""
 
     @property
     def wants_json(self) -> bool:
@@ -76,12 +79,17 @@ class Frame:
                 return self._to_login(request, language)
             self.door.spend(caller, 1)
             fields: Mapping[str, str] = {}
-            if request.method == "POST":
+            file = b""
+            if request.method == "POST" and content_type(request) == "multipart/form-data":
+                upload = await upload_of(request)
+                fields, file = dict(upload.asked), upload.content
+            elif request.method == "POST":
                 fields = await read_form(request)
+            if request.method == "POST":
                 require_same_host(request)
                 if not session.owns(fields.get("csrf", "")):
                     raise _stale()
-            return await answer(Visit(request, session, caller, language, fields))
+            return await answer(Visit(request, session, caller, language, fields, file))
 
         return entered
 
@@ -137,8 +145,7 @@ def language_of(request: Request) -> Language:
 
 async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form as browsers send it (urlencoded). Raises Refusal for anything else, and above the bounds."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
+    if content_type(request) != "application/x-www-form-urlencoded":
         raise refused(Slug.UNSUPPORTED_TYPE, "Hãy gửi từ trang nhập liệu.", "Send the form of the page.")
     body = bytearray()
     async for part in request.stream():

@@ -30,9 +30,9 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }  # fmt: skip
-_ROUTE = re.compile(r"/units/[^/]+/([a-z]+)(?:/.*)?")
+_ROUTE = re.compile(r"/units/[^/]+/([a-z]+)(?:[/.].*)?")
 _ROUTES = frozenset({"/", "/login", "/logout", "/language"})
-_UNDER_UNITS = frozenset({"day", "nil", "other", "forms", "receipts", "history", "below", "decide", "lock"})
+_UNDER_UNITS = frozenset({"day", "nil", "other", "forms", "receipts", "history", "below", "decide", "lock", "workbook"})
 
 
 class Guard:

@@ -79,7 +79,7 @@ class Service:
             Frame(door, self._accounts, sessions, now_ms), Places(self._registry, door), self._registry,
             self._questions, answers, self._lookup, desk, archive, owed, Approvals(self._file), audit,
         )  # fmt: skip
-        self.app: ASGIApp = Beside(gateway, pages(office, GatewayActs(settings), audit))
+        self.app: ASGIApp = Beside(gateway, pages(office, GatewayActs(settings), sheets, audit))
 
     def healthy(self) -> bool:
         """Whether reports are taken now."""

@@ -168,7 +168,7 @@ class EntryBench:
             Frame(door, self.accounts, self.sessions, lambda: self.now), Places(registry, door), registry,
             self.questions, answers, self.lookup, desk, self.archive, obligations, Approvals(self.file), self.audit,
         )  # fmt: skip
-        return Beside(gateway, pages(self.office, WeekActs(self), self.audit))
+        return Beside(gateway, pages(self.office, WeekActs(self), sheets, self.audit))
 
     def client(self) -> httpx.AsyncClient:
         """A browser of its own, as far as cookies go."""
