@@ -161,7 +161,7 @@ class _Reading:
         given, path = self._given.reporters, "reporters"
         for key, codes in (("units", given.units), ("below", given.below)):
             self._check_units(codes, path, key)
-        known = {unit.level for unit in self._units}
+        known = self._units.levels
         if unknown := sorted({*given.levels} - known):
             raise self._file.error(
                 f"no level {', '.join(unknown)}; there are {', '.join(sorted(known))}", path, "levels"

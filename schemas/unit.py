@@ -152,6 +152,11 @@ class Units:
             days |= {e.valid_to + timedelta(days=1) for e in entries if e.valid_to < OPEN}
         return sorted(days)
 
+    @cached_property
+    def levels(self) -> frozenset[str]:
+        """The levels that any unit is of."""
+        return frozenset(unit.level for unit in self)
+
     def unit(self, code: UnitCode, day: date) -> Unit | None:
         """The unit that bears `code` on `day`, or None."""
         for unit in self._by_code.get(code, ()):

@@ -167,7 +167,8 @@ def test_without_javascript_everything_is_there_and_reloads(site: Site, browser:
 @pytest.mark.parametrize("width", [360, 1280])
 def test_a_page_never_scrolls_sideways_as_a_whole(site: Site, page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 700})
-    for address in (HERE, SUNDAY, f"{HERE}/units/03424?form=vaccination-daily", f"{HERE}/units/x"):
+    pages = [f"{HERE}/units/106/{name}" for name in ("obligations", "findings", "indicators")]
+    for address in (HERE, SUNDAY, f"{HERE}/units/03424?form=vaccination-daily", f"{HERE}/units/x", *pages):
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
