@@ -27,7 +27,6 @@ class Found:
     """One finding: whose figures to look at, and what is wrong with them."""
 
     unit: Link
-    period: str
     message: str
 
 
@@ -93,7 +92,7 @@ def _found(numbers: Numbers, about: Stretch, one: Finding) -> Found:
     question = replace(about.question, unit=one.unit, form=one.form, first=first, last=last)
     if not numbers.units.stands_on(about.line, one.unit, last):
         question = replace(question, line=None)
-    return Found(Link(numbers.name(one.unit, last), question.address()), words.days(first, last), one.message_vi)
+    return Found(Link(numbers.name(one.unit, last), question.address()), one.message_vi)
 
 
 def _days(period: str) -> tuple[date, date]:
