@@ -34,6 +34,8 @@ class Event(StrEnum):
     LOGIN = "login"
     LOGIN_REFUSED = "login_refused"
     LOGOUT = "logout"
+    SECOND_FACTOR = "second_factor"
+    SECOND_FACTOR_RESET = "second_factor_reset"
     SUBMISSION = "submission"
     DECISION = "decision"
     DRAFT_WAITS = "draft_waits"

@@ -21,7 +21,10 @@ from deploy.stack import running_stack
 from producers.accounts import FILE as ACCOUNTS_FILE
 from producers.accounts import Accounts
 from producers.audit import FILE as AUDIT_FILE
-from producers.audit import AuditLog
+from producers.audit import AuditLog, Event
+from producers.entry.second_factor import SecondFactors
+from producers.entry.sessions import FILE as ENTRY_FILE
+from producers.entry.sessions import EntryFile
 from producers.principals import COLUMNS, Change, Principals, Step, described, read_principals
 from producers.registration import now_ms
 from schemas.exit import Exit
@@ -96,6 +99,21 @@ def reset_command(name: str, data: Path | None) -> None:
         if entry is None or not entry.bindings_at(Millis(now_ms() + 1)):
             raise UsageError(f"account {name} is bound to nothing: name it in a file and apply that")
         give_out({PrincipalName(name): changing.new_token(PrincipalName(name))}, None)
+
+
+@principals.command("totp-reset", epilog=examples("principals totp-reset 03390-vp-1"))
+@click.argument("name")
+@data_option
+def totp_reset_command(name: str, data: Path | None) -> None:
+    """Take away an account's second factor (TOTP) on the entry pages: for who lost the device. Its tokens stay."""
+    file = EntryFile(data_folder(data) / ENTRY_FILE)
+    try:
+        if not SecondFactors(file).drop(PrincipalName(name)):
+            raise UsageError(f"account {name} has no second factor")
+    finally:
+        file.close()
+    AuditLog(data_folder(data) / AUDIT_FILE).note(now_ms(), Event.SECOND_FACTOR_RESET, principal=name)
+    say(f"{name}: logs in with its token alone until it turns the second factor on again")
 
 
 @principals.command("revoke", epilog=examples("principals revoke 03390-vp-1"))

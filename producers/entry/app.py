@@ -2,7 +2,7 @@
 
 | address | page |
 |---|---|
-| `/login`, `/logout`, `/language` | the session and its language |
+| `/login`, `/logout`, `/account`, `/language` | the session, its second factor and language |
 | `/`, `/units/{unit}/day`, `/units/{unit}/nil` | the day's set; "không phát sinh" for the rest |
 | `/units/{unit}/forms/{form}/{period}` | where a report is typed, corrected and sent |
 | `/units/{unit}/receipts/{id}`, `/units/{unit}/history/{form}/{period}` | what became of it; withdrawal |
@@ -46,7 +46,7 @@ _SERIES = "{form}/{period}"
 def application(office: Office, acts: Acts, sheets: Sheets, audit: AuditLog) -> ASGIApp:
     """All pages."""
     frame, days, reports, receipts = office.frame, Days(office), Reports(office), Receipts(office)
-    login, superior = Login(frame, audit), Superior(office, acts, audit)
+    login, superior = Login(frame, office.factors, audit), Superior(office, acts, audit)
     workbooks = Workbooks(office, sheets)
 
     async def refused(request: Request, error: Exception) -> Response:
@@ -62,6 +62,8 @@ def application(office: Office, acts: Acts, sheets: Sheets, audit: AuditLog) -> 
             Route("/login", login.ask, methods=["GET"]),
             Route("/login", login.enter, methods=["POST"]),
             Route("/logout", inside(login.leave), methods=["POST"]),
+            Route("/account", inside(login.account), methods=["GET"]),
+            Route("/account", inside(login.change), methods=["POST"]),
             Route("/language", login.speak, methods=["GET"]),
             Route("/", inside(days.home), methods=["GET"]),
             Route("/units/{unit}/day", inside(days.show), methods=["GET"]),

@@ -98,7 +98,10 @@ class DaySet:
 def day_set(model: ReadModel, owed: Owed, lookup: Lookup, unit: UnitCode, day: date, now: Millis) -> DaySet:
     """The reports of one unit around a day, as known now."""
     found = owed(model, unit, day - BEFORE, day + AFTER, Moment(now))
-    entries = list(_entries(model, lookup, [one for one in found if one.duty.unit.code == unit]))
+    begun = today(now)
+    mine = [one for one in found if one.duty.unit.code == unit]
+    # A period that has not begun can't be reported (`period_future`).
+    entries = [one for one in _entries(model, lookup, mine) if one.period.first_day <= begun]
     entries.sort(key=lambda one: (one.due, one.form.label_vi, one.period))
     return DaySet(
         tuple(one for one in entries if one.due.date() == day),

@@ -31,7 +31,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }  # fmt: skip
 _ROUTE = re.compile(r"/units/[^/]+/([a-z]+)(?:[/.].*)?")
-_ROUTES = frozenset({"/", "/login", "/logout", "/language"})
+_ROUTES = frozenset({"/", "/login", "/logout", "/account", "/language"})
 _UNDER_UNITS = frozenset({"day", "nil", "other", "forms", "receipts", "history", "below", "decide", "lock", "workbook"})
 
 

@@ -22,6 +22,7 @@ from producers.entry.frame import (
     same,
     set_cookie,
 )
+from producers.entry.second_factor import SecondFactors, address_of
 from producers.gateway.refusal import Language, Refusal, Slug
 
 _VISIT_S = 3600
@@ -32,8 +33,9 @@ _PROOFS_AT_ONCE = 2
 class Login:
     """The pages around a session's beginning and end."""
 
-    def __init__(self, frame: Frame, audit: AuditLog) -> None:
+    def __init__(self, frame: Frame, factors: SecondFactors, audit: AuditLog) -> None:
         self._frame = frame
+        self._factors = factors
         self._audit = audit
         self._proofs = anyio.CapacityLimiter(_PROOFS_AT_ONCE)
 
@@ -65,11 +67,36 @@ class Login:
             if refusal.slug is Slug.TOO_MANY_REQUESTS:
                 return self._form(request, 429, fault="often")
             raise
+        if self._factors.needed(name) and not self._factors.proves(name, fields.get("code", ""), now):
+            self._audit.note(now, Event.LOGIN_REFUSED, principal=name, address=address, why="second factor")
+            return self._form(request, 401, fault="code")
         secret = self._frame.sessions.open(name, token, now)
         answer = RedirectResponse(_inner(fields.get("next", "")) or "/", 303)
         set_cookie(request, answer, COOKIE, secret, self._frame.sessions.lasts_s)
         answer.delete_cookie(VISITOR_COOKIE)
         return answer
+
+    async def account(self, visit: Visit) -> Response:
+        """The account's own page: what it may do, and its second factor."""
+        return self._account(visit)
+
+    def _account(self, visit: Visit, secret: str = "", fault: str = "", status: int = 200) -> Response:
+        name = visit.caller.name
+        return self._frame.page(
+            "account.html", visit, status, secret=secret, otpauth=address_of(name, secret) if secret else "",
+            fault=fault, has_second=self._factors.needed(name),
+        )  # fmt: skip
+
+    async def change(self, visit: Visit) -> Response:
+        """Begin a second factor, or put it in force by its first code."""
+        name = visit.caller.name
+        if visit.fields.get("do") == "begin":
+            secret = self._factors.begin(name)
+            return self._account(visit, secret or "")
+        if self._factors.needed(name) or not self._factors.proves(name, visit.fields.get("code", ""), visit.caller.at):
+            return self._account(visit, fault="code", status=422)
+        self._audit.note(visit.caller.at, Event.SECOND_FACTOR, principal=name)
+        return RedirectResponse("/account", 303)
 
     async def leave(self, visit: Visit) -> Response:
         """The end of a session."""

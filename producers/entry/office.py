@@ -12,6 +12,7 @@ from producers.entry.archive import Archive
 from producers.entry.difference import Content, content_of
 from producers.entry.frame import Frame, Visit
 from producers.entry.places import Places, Target
+from producers.entry.second_factor import SecondFactors
 from producers.gateway.answers import Answers, Owed
 from producers.gateway.body import Body, fingerprint_of
 from producers.gateway.courier import Outcome
@@ -40,6 +41,7 @@ class Office:
     archive: Archive
     owed: Owed
     approvals: Approvals
+    factors: SecondFactors
     audit: AuditLog
 
 

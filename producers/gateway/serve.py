@@ -23,6 +23,7 @@ from producers.entry.archive import LogArchive
 from producers.entry.frame import Frame
 from producers.entry.office import Office
 from producers.entry.places import Places
+from producers.entry.second_factor import SecondFactors
 from producers.entry.sessions import FILE as ENTRY_FILE
 from producers.entry.sessions import EntryFile, Sessions
 from producers.gateway.answers import Answers, Owed
@@ -77,7 +78,8 @@ class Service:
         sessions = Sessions(self._file, settings.entry_session_hours)
         office = Office(
             Frame(door, self._accounts, sessions, now_ms), Places(self._registry, door), self._registry,
-            self._questions, answers, self._lookup, desk, archive, owed, Approvals(self._file), audit,
+            self._questions, answers, self._lookup, desk, archive, owed, Approvals(self._file),
+            SecondFactors(self._file), audit,
         )  # fmt: skip
         self.app: ASGIApp = Beside(gateway, pages(office, GatewayActs(settings), sheets, audit))
 

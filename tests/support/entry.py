@@ -24,6 +24,7 @@ from producers.entry.approval import Approvals
 from producers.entry.frame import Frame
 from producers.entry.office import Office
 from producers.entry.places import Places
+from producers.entry.second_factor import SecondFactors
 from producers.entry.sessions import EntryFile, Sessions
 from producers.gateway.answers import Answers
 from producers.gateway.app import Parts, application
@@ -166,7 +167,8 @@ class EntryBench:
         self.sessions = Sessions(self.file, 12)
         self.office = Office(
             Frame(door, self.accounts, self.sessions, lambda: self.now), Places(registry, door), registry,
-            self.questions, answers, self.lookup, desk, self.archive, obligations, Approvals(self.file), self.audit,
+            self.questions, answers, self.lookup, desk, self.archive, obligations, Approvals(self.file),
+            SecondFactors(self.file), self.audit,
         )  # fmt: skip
         return Beside(gateway, pages(self.office, WeekActs(self), sheets, self.audit))
 

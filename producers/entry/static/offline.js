@@ -14,7 +14,7 @@ function clock(at) {
 
 function fieldsOf(form) {
   const found = {};
-  for (const [name, text] of new FormData(form)) if (!["csrf", "account"].includes(name)) found[name] = text;
+  for (const [name, text] of new FormData(form)) if (!["csrf", "account", "label"].includes(name)) found[name] = text;
   return found;
 }
 
@@ -96,8 +96,7 @@ async function tellWaiting(gone) {
       const line = document.createElement("li");
       const link = document.createElement("a");
       link.href = kept.path;
-      const [, , , , form, period] = kept.path.split("?")[0].split("/");
-      link.textContent = `${decodeURIComponent(form)}, ${decodeURIComponent(period)}`;
+      link.textContent = kept.label;
       line.append(link, ` (${clock(kept.at)})`, kept.said ? `: ${kept.said} ` : "");
       if (kept.said) {
         line.append(button(say("Mở lại để sửa", "Open and mend"), async () => {
@@ -141,9 +140,12 @@ async function sendWaiting() {
 
 async function begin() {
   if (sheet) {
-    const field = document.createElement("input");
-    Object.assign(field, { type: "hidden", name: "account", value: account });
-    sheet.append(field);
+    const label = document.querySelector("h1").innerText.replaceAll("\n", ", ");
+    for (const [name, value] of [["account", account], ["label", label]]) {
+      const field = document.createElement("input");
+      Object.assign(field, { type: "hidden", name, value });
+      sheet.append(field);
+    }
     await findDraft();
     sheet.addEventListener("input", keepDraft);
   }

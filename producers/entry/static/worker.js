@@ -63,7 +63,8 @@ async function sent(request, url) {
     if (!["check", "send", "nil"].includes(wanted)) return Response.redirect(url.href, 303);
     fields.set("do", wanted === "nil" ? "nil" : "send");
     const account = fields.get("account") || "";
-    await put("queue", { account, path: url.pathname + url.search, body: fields.toString(), at: Date.now(), said: "" });
+    const label = fields.get("label") || url.pathname;
+    await put("queue", { account, label, path: url.pathname + url.search, body: fields.toString(), at: Date.now(), said: "" });
     await drop("drafts", [account, url.pathname + url.search]);
     return Response.redirect(`/units/${FORMS.exec(url.pathname)[1]}/day`, 303);
   }
