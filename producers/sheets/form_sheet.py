@@ -21,7 +21,20 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from producers.sheets.cells import shown_code
 from producers.sheets.computed import Reference, computed_columns, computing_formula, holds_formula
-from producers.sheets.inert import AMBER, CENTRED, FONT, GREY, GRID, HEAD, RED, UNLOCKED, WRAPPED, bold, put
+from producers.sheets.inert import (
+    AMBER,
+    CENTRED,
+    FONT,
+    GREY,
+    GRID,
+    HEAD,
+    RED,
+    UNLOCKED,
+    WRAPPED,
+    bold,
+    fit_for_print,
+    put,
+)
 from producers.sheets.layout import Column, Layout, Role
 from schemas.catalogue import Catalogue
 from schemas.form import LARGEST, AcrossUnits, CheckLevel, Dimension, Form, Measure
@@ -63,8 +76,7 @@ def write_form(
     sheet.protection.sheet = True
     for allowed in ("formatCells", "formatColumns", "formatRows", "sort", "autoFilter"):
         setattr(sheet.protection, allowed, False)  # False: not protected against
-    sheet.page_setup.orientation, sheet.page_setup.paperSize = "landscape", sheet.PAPERSIZE_A4
-    sheet.page_setup.fitToHeight, sheet.sheet_properties.pageSetUpPr.fitToPage = 0, True
+    fit_for_print(sheet)
     sheet.print_title_rows = f"{layout.heading}:{layout.first - 1}"
 
 
@@ -79,7 +91,8 @@ def _about(sheet: Worksheet, layout: Layout, wanted: Wanted, unit: tuple[UnitCod
     width = max(4, len(layout.columns))
     annex = f"{layout.annex}. " if layout.annex else ""
     bold(_line(sheet, 1, 1, width, f"{annex}{layout.title.upper()}"), 14).alignment = CENTRED
-    _line(sheet, 2, 1, width, f"Căn cứ: {layout.source}").font = Font(name=FONT, size=11, italic=True)
+    basis = f"Căn cứ: {layout.form.source}" if layout.annex else ""  # of other forms the source is a note for ourselves
+    _line(sheet, 2, 1, width, basis).font = Font(name=FONT, size=11, italic=True)
     half = width // 2
     _line(sheet, 3, 1, half, f"Đơn vị: {unit[1]}")
     _line(sheet, 3, half + 1, width, f"Mã đơn vị: {unit[0]}")
@@ -272,7 +285,7 @@ def _rows(sheet: Worksheet, layout: Layout, rows: Sequence[Row], labels: Mapping
             cell.protection = UNLOCKED
             cell.number_format = "#,##0" if isinstance(column.of, Measure) else "@"
             cell.font = Font(name=FONT, size=12)
-            cell.alignment = Alignment(vertical="center")
+            cell.alignment = Alignment(vertical="center", wrap_text=not isinstance(column.of, Measure))
 
 
 def _references(layout: Layout, row: int, fixed: str = "") -> Reference:

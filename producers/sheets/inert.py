@@ -31,6 +31,13 @@ def put(sheet: Worksheet, row: int, column: int, text: str) -> Cell:
     return cell
 
 
+def fit_for_print(sheet: Worksheet) -> None:
+    """A4 across, all columns on one page, with lines around the cells."""
+    sheet.page_setup.orientation, sheet.page_setup.paperSize = "landscape", sheet.PAPERSIZE_A4
+    sheet.page_setup.fitToHeight, sheet.sheet_properties.pageSetUpPr.fitToPage = 0, True
+    sheet.print_options.gridLines = True
+
+
 def bold(cell: Cell, size: int = 12) -> Cell:
     """The cell in bold."""
     cell.font = Font(name=FONT, size=size, bold=True)

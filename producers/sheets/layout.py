@@ -53,7 +53,6 @@ class Layout:
     form: Form
     annex: str
     title: str
-    source: str
     lines: tuple[str, ...]
     columns: tuple[Column, ...]
     heading: int
@@ -103,7 +102,6 @@ def layout_of(form: Form) -> Layout:
         form,
         official.get("annex", ""),
         official.get("title", form.label_vi),
-        official.get("source", form.source),
         lines,
         columns,
         _ABOUT_ROWS + len(lines) + 1,

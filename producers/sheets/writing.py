@@ -17,7 +17,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from producers.sheets.cells import shown_code
 from producers.sheets.form_sheet import Wanted, write_form
-from producers.sheets.inert import CENTRED, FONT, GRID, HEAD, UNLOCKED, WRAPPED, bold, put
+from producers.sheets.inert import CENTRED, FONT, GRID, HEAD, UNLOCKED, WRAPPED, bold, fit_for_print, put
 from producers.sheets.layout import layout_of
 from producers.sheets.overview import FORM, NIL, PERIOD, REST_NIL, SECTION, TEXT
 from schemas.catalogue import Catalogue
@@ -121,8 +121,10 @@ def _write_cover(sheet: Worksheet, unit: UnitCode, name: str, wanted: Sequence[W
     mark = sheet.cell(rest, 6)
     mark.protection, mark.border, mark.alignment = UNLOCKED, GRID, CENTRED
     put(sheet, rest, 7, "(gõ x)")
+    sheet.row_dimensions[6].height = 34
     sheet.protection.sheet = True
     sheet.freeze_panes = "A7"
+    fit_for_print(sheet)
 
 
 def _write_texts(sheet: Worksheet, wanted: Sequence[Wanted]) -> None:
@@ -142,9 +144,10 @@ def _write_texts(sheet: Worksheet, wanted: Sequence[Wanted]) -> None:
             for column, text in enumerate((one.form.label_vi, one.form.id, one.period, label), 1):
                 cell = put(sheet, row, column, text)
                 cell.border, cell.alignment = GRID, WRAPPED
-            cell = put(sheet, row, 5, one.narrative.get(section.name, ""))
-            cell.value = cell.value or None
+            text = one.narrative.get(section.name, "")
+            cell = put(sheet, row, 5, text) if text else sheet.cell(row, 5)
             cell.border, cell.alignment, cell.protection = GRID, WRAPPED, UNLOCKED
             row += 1
     sheet.protection.sheet = True
     sheet.freeze_panes = "A5"
+    fit_for_print(sheet)

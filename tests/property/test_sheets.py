@@ -186,7 +186,7 @@ def test_thousands_of_books_with_hostile_cells(changes: list[Any]) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(CHANGES)
 def test_workbooks_with_hostile_cells_on_disk_are_read_marked_and_read_again(changes: list[Any]) -> None:
     book = openpyxl.load_workbook(io.BytesIO(FILE))
@@ -203,7 +203,7 @@ def test_workbooks_with_hostile_cells_on_disk_are_read_marked_and_read_again(cha
 
 
 @pytest.mark.long
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1600, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from([FILE, xls([TESTING_HEAD, TESTING_LINE]), xlsx([TESTING_HEAD, TESTING_LINE])]), CUTS)
 def test_workbooks_of_damaged_bytes_are_read_or_refused(content: bytes, cuts: list[tuple[int, bytes]]) -> None:
     mutated_bytes(content, cuts)

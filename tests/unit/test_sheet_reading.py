@@ -15,13 +15,17 @@ from producers.sheets.columns import IGNORED
 from producers.sheets.flaw import SheetError, Trouble, Wrong
 from producers.sheets.form_sheet import Wanted
 from producers.sheets.letters import folded
+from producers.sheets.marking import marked
 from producers.sheets.reading import PageRead, Reading, State, read_workbook
+from producers.sheets.writing import write_workbook
 from schemas.report import Cell, Kind
+from tests.support.released import released_catalogue
 from tests.support.sheets import (
     DAY,
     TESTING_HEAD,
     TESTING_LINE,
     TESTING_ROW,
+    UNIT,
     asked,
     form_of,
     saved,
@@ -303,3 +307,24 @@ def test_text_that_the_form_requires_is_asked_for_in_its_cell() -> None:
     assert (flaw.page, flaw.wrong, flaw.cell[0]) == ("Thuyết minh", Wrong.VALUE_MISSING, get_column_letter(5))
     (report,) = read_back(typed(content, form, [], {"results": "Đã làm"})).reports()
     assert report.narrative == {"results": "Đã làm"}
+
+
+def test_no_text_of_anybody_becomes_a_formula() -> None:
+    form, danger = form_of("vaccination-daily"), ("=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0")
+    for text in danger:
+        rows: list[dict[str, Cell]] = [{**dict.fromkeys(form.columns, 0), "round": text, "vaccine": text}]
+        wanted = Wanted(form, DAY, None, rows, {"notes": text}, 1)
+        content = write_workbook(UNIT, text, [wanted], released_catalogue())
+        texts = 0
+        for sheet in openpyxl.load_workbook(BytesIO(content)).worksheets:
+            for line in sheet.iter_rows():
+                for cell in line:
+                    if cell.data_type == "f":
+                        assert str(cell.value).startswith(("=SUM(", "=IF(COUNT(")), cell.value
+                    elif cell.value == text:
+                        texts += 1
+                        assert cell.quotePrefix
+        assert texts == 3
+        copy = marked(f"{text};{text}\n1;2\n".encode(), [], 0)
+        assert all(cell.data_type != "f" for sheet in openpyxl.load_workbook(BytesIO(copy)).worksheets
+                   for line in sheet.iter_rows() for cell in line)  # fmt: skip
