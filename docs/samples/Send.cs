@@ -24,7 +24,8 @@ static class Send
         public string Member(string name)
         {
             var found = Regex.Match(Body, "\"" + name + "\"\\s*:\\s*(?:\"([^\"]*)\"|([^,}\\s]+))");
-            return found.Groups[1].Success ? found.Groups[1].Value : found.Groups[2].Value;
+            if (found.Groups[1].Success) return found.Groups[1].Value;
+            return found.Groups[2].Value == "null" ? "" : found.Groups[2].Value;
         }
     }
 
@@ -79,7 +80,7 @@ static class Send
             }
             if (outcome != "pending" && outcome != "accepted")
             {
-                Console.WriteLine(outcome + ": " + answer.Member("detail"));
+                Console.WriteLine(outcome + ": " + answer.Member("said") + " " + answer.Member("detail"));
                 return outcome == "duplicate" ? 0 : 1;
             }
         }

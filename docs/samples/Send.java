@@ -86,7 +86,7 @@ public class Send {
                     return 0;
                 }
                 if (!Set.of("pending", "accepted").contains(outcome)) {
-                    System.out.println(outcome + ": " + member(answer.body(), "detail"));
+                    System.out.println(outcome + ": " + member(answer.body(), "said") + " " + member(answer.body(), "detail"));
                     return outcome.equals("duplicate") ? 0 : 1;
                 }
             } catch (IOException error) {
@@ -108,7 +108,8 @@ public class Send {
     /** The first member of that name, as text. The JDK reads no JSON; a real program uses its library. */
     static String member(String json, String name) {
         Matcher found = Pattern.compile("\"" + name + "\"\\s*:\\s*(?:\"([^\"]*)\"|([^,}\\s]+))").matcher(json);
-        return !found.find() ? "" : found.group(1) != null ? found.group(1) : found.group(2);
+        if (!found.find() || "null".equals(found.group(2))) return "";
+        return found.group(1) != null ? found.group(1) : found.group(2);
     }
 
     static String given(String name, String otherwise) {

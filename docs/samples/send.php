@@ -83,7 +83,7 @@ for (; time() < $deadline + 60; sleep(1)) {
         exit(0);
     }
     if ($outcome !== 'pending' && $outcome !== 'accepted') {
-        echo "$outcome: {$said['detail']}\n";
+        echo "$outcome: {$said['said']} {$said['detail']}\n";
         exit($outcome === 'duplicate' ? 0 : 1);
     }
 }

@@ -17,7 +17,7 @@ cat > "$work/report.json" <<END
 END
 
 # member NAME: the first member of that name in the answer. A real program reads JSON with a library.
-member() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" "$work/answer" | head -n 1; }
+member() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" "$work/answer" | head -n 1 | grep -vx null; }
 call() { # status of the answer in $work/answer, 000 where none came
   : > "$work/answer"
   curl -sS -m 30 -o "$work/answer" -D "$work/headers" -w '%{http_code}' -H "Authorization: Bearer $GATEWAY_TOKEN" \
@@ -49,7 +49,7 @@ while [ "$(date +%s)" -lt $((deadline + 60)) ]; do
   case "$status $outcome" in
     "200 accepted") grep -q '"counted":false' "$work/answer" || { echo "accepted, counted up to the nation"; exit 0; } ;;
     "200 pending" | [1-9]??* | 000*) [ "$outcome" != rejected ] && [ "$outcome" != conflict ] && [ "$outcome" != duplicate ] \
-      && [ "$outcome" != superseded ] || { echo "$outcome: $(member detail)"; [ "$outcome" = duplicate ]; exit $?; } ;;
+      && [ "$outcome" != superseded ] || { echo "$outcome: $(member said) $(member detail)"; [ "$outcome" = duplicate ]; exit $?; } ;;
   esac
   sleep 1
 done
