@@ -7,7 +7,10 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
+
+WITHIN_MS = 30_000
+"""For whatever a page must come to show: a busy machine is no fault of the page."""
 
 
 @pytest.fixture(scope="package")
@@ -18,6 +21,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail(why)
         pytest.skip(why)
+    expect.set_options(timeout=WITHIN_MS)
     with sync_playwright() as playwright:
         one = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield one
