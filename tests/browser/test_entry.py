@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ class Site:
         page.goto("/")
         page.get_by_label("Mã truy cập").fill(self.tokens[name])
         page.get_by_role("button", name="Đăng nhập").click()
+        expect(page).not_to_have_url(re.compile("/login"))
+        page.wait_for_load_state()
 
 
 @pytest.fixture(scope="module")

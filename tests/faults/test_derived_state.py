@@ -19,6 +19,7 @@ from tests.faults.load import FORMS, PROVINCE, SEED, Days, assert_answers
 from tests.faults.recovery import assert_rebuilt, assert_refused
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.long
 BASE = 22300
 SECOND_PORT = BASE + 59
 DAY = date(2021, 5, 3)
@@ -44,7 +45,6 @@ def test_single_record_in_the_first_fetch_is_counted_and_committed_and_so_is_the
     running.settled_and_verified()
 
 
-@pytest.mark.long
 def test_two_writers_on_one_read_model_store_everything_once(running: Running) -> None:
     with running.worker("consumers.read_model", "read-model-2", SECOND_PORT) as second:
         eventually(lambda: metric(SECOND_PORT, "chungsuc_ready"), 90)
@@ -60,7 +60,6 @@ def test_two_writers_on_one_read_model_store_everything_once(running: Running) -
     assert_answers(running.settings, days)
 
 
-@pytest.mark.long
 def test_read_model_deleted_while_it_runs_is_made_anew(running: Running, note: Note) -> None:
     with Days(running.stack, first=date(2021, 7, 1)) as days:
         eventually(lambda: days.sent, 120)
@@ -104,7 +103,6 @@ def largest_checkpoint(running: Running) -> Path:
     return max(folders, key=lambda folder: sum(file.stat().st_size for file in folder.iterdir()))
 
 
-@pytest.mark.long
 def test_damaged_checkpoint_stops_rollup_for_good_and_rebuild_is_the_way_out(running: Running) -> None:
     running.settled_and_verified()
     running.down()
@@ -118,7 +116,6 @@ def test_damaged_checkpoint_stops_rollup_for_good_and_rebuild_is_the_way_out(run
     assert_rebuilt(running)
 
 
-@pytest.mark.long
 def test_checkpoint_of_another_cluster_stops_rollup_for_good_and_rebuild_is_the_way_out(
     running: Running, tmp_path: Path
 ) -> None:

@@ -146,6 +146,7 @@ def test_an_old_picture_is_not_shown() -> None:
         assert [sample.value for sample in families["chungsuc_collector_errors"]] == [4]
 
 
+@pytest.mark.long
 def test_the_exporter_serves_through_a_broker_that_is_away_and_ends_with_0(
     cluster: Cluster, settings: Settings
 ) -> None:

@@ -501,7 +501,7 @@ def test_courier_without_space_says_so_tells_nobody_202_and_goes_on_when_there_i
             many = [item(number, period=f"2021-11-{number:02}") for number in range(1, 31)]
             with pytest.raises(Refusal):
                 courier.submit(job(*many, key="many")).result(20)
-            assert courier.disk_full
+            eventually(lambda: courier.disk_full, 10)
             # It tries the disk again and again meanwhile, and the receipts' place can't be written either.
             assert isinstance(told(courier.submit(job(item(2), key="in between"))), Refusal)
             assert courier.failure is None
