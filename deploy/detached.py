@@ -59,7 +59,8 @@ def _up(data: Path, arguments: Sequence[str], bound: Sequence[str]) -> tuple[Sta
     deadline = time.monotonic() + _START_WITHIN_S
     while time.monotonic() < deadline:
         if (code := process.poll()) is not None:
-            raise UpFailedError(last_line(log, start) or f"`up` ended with {code}; its log is {log}", code)
+            said = last_line(log, start).removeprefix("chungsuc: ")
+            raise UpFailedError(said or f"`up` ended with {code}; its log is {log}", code)
         stack = read_stack(data)
         if stack is not None and stack.supervisor_pid == process.pid and stack.settled:
             return _healthy(stack), process

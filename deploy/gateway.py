@@ -8,14 +8,14 @@ import sys
 from kafka.errors import KafkaError
 
 from consumers.obligations import obligations
-from consumers.read_model.database import FILE_NAME
+from consumers.read_model.database import FILE_NAME, DatabaseRefused
 from consumers.read_model.reader import SqliteReadModel
 from producers.errors import KeysError, ProducerError
 from producers.gateway.serve import serve
 from schemas.exit import Exit
 from schemas.log import LogUnreachable
 from schemas.metrics import serve_metrics
-from schemas.read_model import ReadModel
+from schemas.read_model import NotReady, ReadModel
 from schemas.settings import SettingsError, load_settings
 
 logger = logging.getLogger("chungsuc.gateway")
@@ -30,7 +30,11 @@ def main() -> int:
         settings = load_settings()
 
         def opener() -> ReadModel:
-            return SqliteReadModel(settings.data / FILE_NAME)
+            try:
+                return SqliteReadModel(settings.data / FILE_NAME)
+            except DatabaseRefused as error:
+                logger.error("%s", error)
+                raise NotReady(str(error)) from error
 
         serve_metrics(settings.metrics_port)
         serve(settings, opener, obligations)

@@ -6,8 +6,6 @@ one ends, so a file left by `kill -9` misleads nobody.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -16,6 +14,7 @@ from typing import Any
 
 from deploy.errors import NotRunningError, RefusedError
 from deploy.files import read_json, write_json
+from schemas.folder_lock import FolderLock, FolderTaken, holder_of
 from schemas.settings import Settings, load_settings
 
 STACK = "stack.json"
@@ -142,38 +141,22 @@ class DataLock:
     def __init__(self, data: Path) -> None:
         """Take it. Raises RefusedError naming the process that has it."""
         data.mkdir(parents=True, exist_ok=True)
-        self._handle = os.open(data / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.pread(self._handle, 32, 0).decode().strip() or "another"
-            os.close(self._handle)
+            self._lock = FolderLock(data / LOCK)
+        except FolderTaken as taken:
             raise RefusedError(
-                f"a stack already runs on {data} (process {pid}): stop it with "
+                f"a stack already runs on {data} (process {taken.process or 'another'}): stop it with "
                 f"`chungsuc down --data {data}`, or choose another folder with --data"
             ) from None
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let the next one in."""
-        os.close(self._handle)
+        self._lock.release()
 
 
 def holder(data: Path) -> int | None:
     """The process that runs a stack on this folder, None when none does."""
-    try:
-        handle = os.open(data / LOCK, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return int(os.pread(handle, 32, 0).decode().strip() or 0)
-    else:
-        return None
-    finally:
-        os.close(handle)
+    return holder_of(data / LOCK)
 
 
 def _as_now(raw: Mapping[str, Any]) -> bool:

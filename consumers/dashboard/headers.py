@@ -1,7 +1,6 @@
 """Headers of every answer, and the page's own metrics.
 
-The policy lets a browser load this host's style, script and icon and nothing else: no inline code, no frame, no other
-host. Figures change, so nothing is kept by caches but what never changes.
+Figures change, so nothing is kept by caches but what never changes.
 """
 
 from __future__ import annotations
@@ -13,20 +12,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consumers.dashboard.frame import PAGES
+from schemas.serving import page_headers
 
 REQUESTS = Counter("chungsuc_page_requests_total", "Answers of the page, by route and status.", ["route", "status"])
 SECONDS = Histogram("chungsuc_page_request_seconds", "Until an answer begins, by route.", ["route"],
                     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10))  # fmt: skip
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
-                               "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}  # fmt: skip
+_HEADERS = page_headers()
 _ROUTES = ("/", "/events", "/healthz", "/api/figures", *(f"/api/{name}" for name in PAGES if name))
 
 

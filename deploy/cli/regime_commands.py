@@ -9,7 +9,7 @@ import click
 
 from consumers.export import Layout, for_terminal
 from consumers.obligations import obligation_lines, obligations, regime_lines, summary_lines
-from deploy.cli.options import Day, Moment, PeriodName, data_folder, data_option, examples, format_option
+from deploy.cli.options import Command, Day, Moment, PeriodName, data_folder, data_option, examples, format_option
 from deploy.cli.output import print_lines, say, tell_late_on_the_way
 from deploy.decisions import decide, send_back
 from deploy.errors import UsageError
@@ -120,6 +120,19 @@ def obligations_command(
         tell_late_on_the_way(sum(one.late_on_the_way for one in found))
 
 
+def said_by_the_superior(command: Command) -> Command:
+    """What every decision of a superior tells: whether it takes an earlier one back, who decided, why, when, where."""
+    for option in (
+        data_option,
+        click.option("--issued", type=Moment(), metavar="TIMESTAMP", help="When it was decided.  [default: now]"),
+        click.option("--reason", required=True, metavar="TEXT", help="Why; shown with the obligation."),
+        click.option("--by", required=True, metavar="CODE", help="The unit above it that decides."),
+        click.option("--restore", is_flag=True, help="Take back what was decided before."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command(
     "decide",
     epilog=examples(
@@ -134,11 +147,7 @@ def obligations_command(
 @click.option("--period", required=True, type=PeriodName(), metavar="P", help="For which of the regime's periods.")
 @click.option("--until", type=Moment(), metavar="TIMESTAMP", help="Extend: in time up to this moment, inclusive.")
 @click.option("--not-subject", is_flag=True, help="Lift: the unit does not owe it.")
-@click.option("--restore", is_flag=True, help="Take back what was decided before.")
-@click.option("--by", required=True, metavar="CODE", help="The unit above it that decides.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; shown with the obligation.")
-@click.option("--issued", type=Moment(), metavar="TIMESTAMP", help="When it was decided.  [default: now]")
-@data_option
+@said_by_the_superior
 def decide_command(
     *,
     regime: str,
@@ -182,11 +191,7 @@ def decide_command(
 @click.option("--period", required=True, type=PeriodName(), metavar="P", help="For which period.")
 @click.option("--line", default=UBND, show_default=True, metavar="LINE", help="On which line.")
 @click.option("--until", type=Moment(), metavar="TIMESTAMP", help="By when the correction is due, inclusive.")
-@click.option("--restore", is_flag=True, help="Take the return back.")
-@click.option("--by", required=True, metavar="CODE", help="The unit above it that returns it.")
-@click.option("--reason", required=True, metavar="TEXT", help="What is to be corrected; shown with the obligation.")
-@click.option("--issued", type=Moment(), metavar="TIMESTAMP", help="When it was returned.  [default: now]")
-@data_option
+@said_by_the_superior
 def return_command(
     *,
     form: str,

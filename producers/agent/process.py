@@ -22,7 +22,7 @@ from producers.agent.door import AgentDoor
 from producers.agent.folder import Folder
 from producers.agent.forwarder import Forwarder
 from producers.agent.held_catalogue import HeldCatalogue
-from producers.agent.status import AgentLock, Status, look
+from producers.agent.status import LOCK, Status, look
 from producers.agent.store import FILE, AgentStore
 from producers.agent.transport import Transport
 from producers.agent.transport_http import HttpTransport
@@ -30,6 +30,7 @@ from producers.agent.transport_kafka import KafkaTransport
 from producers.agent.watch import Watch
 from producers.errors import ProducerError
 from producers.registration import now_ms
+from schemas.folder_lock import FolderLock, FolderTaken
 from schemas.serving import Wish, listening
 from schemas.settings import load_settings
 
@@ -141,11 +142,11 @@ async def _serve(agent: Agent, port: int, wish: Wish) -> None:
 
 def run(folder: Path, config: AgentConfig) -> None:
     """Run until SIGTERM. Raises what ended a thread, a ProducerError, BusyError where another one runs."""
-    wish = Wish()
     try:
-        lock = AgentLock(folder)
-    except BlockingIOError as error:
-        raise BusyError(f"an agent already runs on {folder}") from error
+        lock = FolderLock(folder / LOCK)
+    except FolderTaken as taken:
+        raise BusyError(f"an agent already runs on {folder} (process {taken.process or 'another'})") from None
+    wish = Wish()
     agent = Agent(folder, config)
     try:
         asyncio.run(_serve(agent, config.port, wish))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from producers.agent.folder import IN
 from producers.agent.held_catalogue import FILE as CATALOGUE_FILE
 from producers.agent.judge import ENDINGS
 from producers.agent.store import AgentStore
+from schemas.folder_lock import holder_of
 from schemas.report import Millis
 
 WAITING = Gauge("chungsuc_agent_waiting_reports", "Reports on this disk that the broker does not have yet.")
@@ -60,7 +59,7 @@ def look(store: AgentStore, folder: Path, now: Millis, refusing: str = "") -> St
     return Status(
         unit="" if key is None else key.unit,
         kid="" if key is None else key.kid,
-        pid=holder(folder),
+        pid=holder_of(folder / LOCK),
         waiting=counts.waiting,
         oldest_waiting_s=oldest_s,
         held=counts.held,
@@ -84,41 +83,6 @@ def lacking_space(folder: Path) -> str:
 def lacking_catalogue(folder: Path) -> str:
     """Why nothing can be judged yet, empty where it can."""
     return "" if (folder / CATALOGUE_FILE).exists() else "no catalogue yet: the other side was never reached"
-
-
-class AgentLock:
-    """The exclusive right to run an agent on a folder, until `release` or the end of this process."""
-
-    def __init__(self, folder: Path) -> None:
-        """Take it. Raises BlockingIOError where another process has it."""
-        self._handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._handle)
-            raise
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
-
-    def release(self) -> None:
-        """Let the next one in."""
-        os.close(self._handle)
-
-
-def holder(folder: Path) -> int | None:
-    """The process that runs an agent on this folder, None when none does."""
-    try:
-        handle = os.open(folder / LOCK, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return int(os.pread(handle, 32, 0).decode().strip() or 0)
-    else:
-        return None
-    finally:
-        os.close(handle)
 
 
 def _files(folder: Path) -> int:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from producers.errors import KeysError, OutboxError
 from producers.keys import NodeKey
-from producers.outbox import Outbox, Waiting
+from producers.outbox import Waiting
 from producers.outbox_file import transaction, unpack_headers
-from producers.private_file import made_private
+from producers.store_file import StoreFile
 from schemas.report import KeyId, Millis, Offset, Scope, Series, Source
 from schemas.signature import Ed25519Key, SignedRecord
 from schemas.unit import UnitCode
@@ -81,30 +81,11 @@ class Counts:
     oldest_put_at: Millis | None
 
 
-class AgentStore:
+class AgentStore(StoreFile):
     """One agent folder's file. For one thread; several may be open on one file."""
 
     def __init__(self, path: Path) -> None:
-        if not made_private(path):
-            raise KeysError(f"{path} is readable by others: `chmod 600 {path}`, and consider its key known")
-        self.outbox = Outbox(path)
-        with transaction(self.database, path):
-            for statement in _TABLES.split(";"):
-                self.database.execute(statement)
-
-    @property
-    def database(self) -> sqlite3.Connection:
-        """The connection that the outbox uses, so that all is in one transaction."""
-        return self.outbox.database
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self.outbox.path
-
-    def close(self) -> None:
-        """Close the file."""
-        self.outbox.close()
+        super().__init__(path, _TABLES, "consider its key known")
 
     def make_key(self, unit: UnitCode) -> NodeKey:
         """The key of this agent, made at the first call. Its name holds chance: two agents of a unit never share one.

@@ -1,7 +1,6 @@
 """Around every request for a page: its id, headers of every answer, metrics. No body, cookie or address is logged.
 
-The policy lets a browser load this host's style, scripts and icon and nothing else: no inline code, no frame, no other
-host. Pages hold what an account may see, so nothing between browser and host may keep them.
+Pages hold what an account may see, so nothing between browser and host may keep them.
 """
 
 from __future__ import annotations
@@ -15,21 +14,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producers.gateway.body import request_id, traceparent
+from schemas.serving import page_headers
 
 REQUESTS = Counter("chungsuc_entry_requests_total", "Answers of the entry pages.", ["route", "status"])
 SECONDS = Histogram("chungsuc_entry_request_seconds", "Until a page begins.", ["route"],
                     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10))  # fmt: skip
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
-                               "connect-src 'self'; worker-src 'self'; manifest-src 'self'; form-action 'self'; "
-                               "frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}  # fmt: skip
+_HEADERS = page_headers("worker-src 'self'", "manifest-src 'self'")
 _ROUTE = re.compile(r"/units/[^/]+/([a-z]+)(?:[/.].*)?")
 _ROUTES = frozenset({"/", "/login", "/logout", "/account", "/language"})
 _UNDER_UNITS = frozenset({"day", "nil", "other", "forms", "receipts", "history", "below", "decide", "lock", "workbook"})

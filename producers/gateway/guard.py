@@ -21,10 +21,10 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
-_ROUTE = re.compile(r"/v1/(receipts|forms|units)/[^/]+(/schema)?")
+_ROUTE = re.compile(r"/v1/(receipts|forms|units|sheets)/[^/]+(/schema)?")
 _ROUTES = frozenset({
     "/v1", "/v1/reports", "/v1/receipts", "/v1/series", "/v1/forms", "/v1/units", "/v1/keys", "/v1/obligations",
-    "/v1/catalogue",     "/v1/openapi.json", "/v1/openapi-3.0.json", "/healthz",
+    "/v1/catalogue", "/v1/sheets", "/v1/openapi.json", "/v1/openapi-3.0.json", "/healthz",
 })  # fmt: skip
 
 

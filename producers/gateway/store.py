@@ -17,9 +17,8 @@ from typing import Any
 
 from producers.errors import KeysError
 from producers.keys import NodeKey
-from producers.outbox import Outbox
 from producers.outbox_file import transaction
-from producers.private_file import made_private
+from producers.store_file import StoreFile
 from schemas.admission import KeyRing
 from schemas.report import KeyId, Millis, Offset, Revision, Scope, Series, Source
 from schemas.signature import Ed25519Key
@@ -57,25 +56,11 @@ class Placed:
     source: Source | None
 
 
-class GatewayStore:
+class GatewayStore(StoreFile):
     """One data folder's gateway file. For one thread."""
 
     def __init__(self, path: Path) -> None:
-        if not made_private(path):
-            raise KeysError(f"{path} is readable by others: `chmod 600 {path}`, and rotate the gateway's key")
-        self.outbox = Outbox(path)
-        with transaction(self.database, path):
-            for statement in _TABLES.split(";"):
-                self.database.execute(statement)
-
-    @property
-    def database(self) -> sqlite3.Connection:
-        """The connection that the outbox uses, so that all is in one transaction."""
-        return self.outbox.database
-
-    def close(self) -> None:
-        """Close the file."""
-        self.outbox.close()
+        super().__init__(path, _TABLES, "rotate the gateway's key")
 
     def key(self) -> NodeKey | None:
         """The newest key that was in force once; None before the first."""

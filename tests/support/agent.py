@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from deploy.bound import bound_to_this_process
 from deploy.operator_key import operator_key
 from deploy.parts import CHECKOUT
 from producers.agent.config import AgentConfig, local_token, save
@@ -66,9 +67,20 @@ class OfficeAgent:
         """Start it and don't wait: it may end at once."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.cli.main", "agent", "run", "--folder", str(self.folder)],
+                [*bound_to_this_process(), sys.executable, "-m", "deploy.cli.main", "agent", "run", "--folder",
+                 str(self.folder)],
                 cwd=CHECKOUT, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        """Its process, the newest."""
+        assert self._process is not None
+        return self._process.pid
+
+    def has_ended(self) -> bool:
+        """Whether nobody runs it now."""
+        return self._process is None or self._process.poll() is not None
 
     def ended(self) -> int:
         """Wait until it ended; how."""

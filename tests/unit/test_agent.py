@@ -22,12 +22,14 @@ from producers.agent.forwarder import SEND_AGAIN_AFTER_MS, Forwarder
 from producers.agent.held_catalogue import HeldCatalogue
 from producers.agent.intake import FromRequest, take
 from producers.agent.lanes import FRESH_AT_ONCE, Lanes
-from producers.agent.status import AgentLock, holder, look
+from producers.agent.process import BusyError, run
+from producers.agent.status import LOCK, look
 from producers.agent.store import FILE, AgentStore
 from producers.agent.transport import Away, Held, Placed, RefusedForGood, Transport, Verdict
 from producers.agent.watch import Watch
 from producers.gateway.draft import Draft
 from producers.outbox import State, Waiting
+from schemas.folder_lock import FolderLock, holder_of
 from schemas.report import Millis, Offset, Revision, Series, Source
 from schemas.unit import UnitCode
 from tests.support.gateway import NOW, report
@@ -344,12 +346,12 @@ async def test_local_request_is_answered_when_it_is_on_the_disk(office: Office) 
 
 
 def test_folder_is_one_agents_and_its_setup_says_what_is_wrong(tmp_path: Path) -> None:
-    assert holder(tmp_path) is None
-    lock = AgentLock(tmp_path)
-    assert holder(tmp_path) == os.getpid()
-    with pytest.raises(BlockingIOError):
-        AgentLock(tmp_path)
+    lock = FolderLock(tmp_path / LOCK)
+    assert holder_of(tmp_path / LOCK) == os.getpid()
+    with pytest.raises(BusyError, match=f"already runs on .* .process {os.getpid()}"):
+        run(tmp_path, AgentConfig(unit="c1", gateway="http://g", token_file="t"))
     lock.release()
+    assert holder_of(tmp_path / LOCK) is None
     with pytest.raises(ConfigError, match="agent init"):
         load(tmp_path)
     save(tmp_path, AgentConfig(unit="c1", gateway="http://g", token_file="t"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from producers.audit import broken_at, read
 from producers.gateway.draft import MEMBERS
+from producers.gateway.guard import route_of
 from producers.gateway.openapi import description, downgraded
 from producers.gateway.refusal import PROBLEMS, URN, Language, preferred
 from producers.sequences import Sequences
@@ -349,6 +351,14 @@ def types_in(node: object) -> Iterator[object]:
     elif isinstance(node, list):
         for child in node:
             yield from types_in(child)
+
+
+def test_every_address_of_the_description_has_a_name_of_its_own_in_the_metrics() -> None:
+    paths = [re.sub(r"\{\w+\}", "03390", path) for path in description()["paths"]]
+    names = [route_of(path) for path in paths]
+    assert "other" not in names
+    assert len(set(names)) == len(paths)
+    assert not any("03390" in name for name in names)
 
 
 def test_every_reference_of_the_description_leads_somewhere() -> None:

@@ -7,7 +7,6 @@ of the gateway at any moment must leave one report, under the revision that was 
 
 from __future__ import annotations
 
-import csv
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from schemas.report import Offset, Revision, Series, Source
 from schemas.topics import partition_of
 from schemas.unit import UnitCode
 from tests.faults.campaign import story
+from tests.faults.campaign.accounts import accounts
 from tests.faults.campaign.history import FILE as HISTORY
 from tests.faults.campaign.journal import Journal
 from tests.faults.harness import Running
@@ -59,7 +59,7 @@ class Callers:
         self._journal = Journal(self.history, NUMBER)
         self._lock = threading.Lock()
         self._units = [*reporting_units(catalogue.units, DISTRICT, story.FIRST_DAY)]
-        self._tokens = _accounts(running, self._units, folder)
+        self._tokens = accounts(running, self._units, folder)
         self._ending, self._giving_up = threading.Event(), threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(self._units[at::_CALLERS],), name=f"caller-{at}", daemon=True)
@@ -159,15 +159,3 @@ class Callers:
             self._journal.acked(report.event_id, digest.hex(), Source(int(partition), Offset(int(offset or -1))))
             self.acknowledged += 1
         return True
-
-
-def _accounts(running: Running, units: Sequence[UnitCode], folder: Path) -> dict[UnitCode, str]:
-    """An account for each commune, as an operator makes them; their tokens."""
-    wanted, given = folder / "accounts.csv", folder / "tokens.csv"
-    lines = [f"{unit}-vp-1,{unit},clerk,*,,,,\n" for unit in units]
-    wanted.write_text("principal,unit,role,forms,valid_from,valid_to,name,contact\n" + "".join(lines), "utf-8")
-    done = running.chungsuc("principals", "apply", str(wanted), "--tokens", str(given))
-    assert done.returncode == 0, done.stderr
-    with given.open(encoding="utf-8", newline="") as file:
-        tokens = {row["principal"]: row["token"] for row in csv.DictReader(file)}
-    return {unit: tokens[f"{unit}-vp-1"] for unit in units}

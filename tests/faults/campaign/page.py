@@ -82,6 +82,8 @@ def _summary(standing: Sequence[Result], left_out: int) -> Iterator[str]:
         yield f"| reports {name} | {_sum(standing, name):,} |"
     if over_http := _sum(standing, "acknowledged over HTTP"):
         yield f"| … of these over HTTP, by 202 | {over_http:,} |"
+    if by_agent := _sum(standing, "done by the agent"):
+        yield f"| … of these through an agent | {by_agent:,} |"
     for name in ("lost", "double", "wrong"):
         yield f"| {name} after settling | {_sum(standing, name):,} |"
     yield f"| comparisons made for that | {_sum(standing, 'compared'):,} |"
@@ -144,6 +146,7 @@ def _recovery(results: Sequence[Result]) -> Iterator[str]:
         ("a worker killed or stopped and not restarted, until another does its work (session timeout 6 s)",
          measured(faults, "taken over")),
         ("the gateway killed, until a sender over HTTP is told 202 again", measured(faults, "answered again")),
+        ("the agent killed, until a file that is dropped then is at the broker", measured(faults, "done again")),
         ("one more worker whose clock is wrong has joined, until a report sent then is counted",
          measured(faults, "fresh with it")),
         ("`chungsuc rebuild` under load", measured(faults, "rebuild")),

@@ -74,6 +74,7 @@ class Segment:
             if settled:
                 judge(here, self.folder, self.result)
                 self.result.counts["acknowledged over HTTP"] = here.callers.acknowledged
+                self.result.counts["done by the agent"] = here.office.done
         self.result.verdict = DISPROVED if self.result.anomalies else PROVED
         return self.result
 
@@ -138,6 +139,7 @@ class Segment:
         try:
             here.nodes.end()
             here.callers.end()
+            here.office.end()
             here.fresh.within(_SETTLES_WITHIN_S)
             here.running.drained(_SETTLES_WITHIN_S)
         except (AssertionError, TimedOutError) as error:
@@ -145,5 +147,7 @@ class Segment:
             return False
         if here.callers.problems:
             self.result.anomalies["refused over HTTP"] = here.callers.problems
+        if here.office.problems:
+            self.result.anomalies["refused by the agent"] = here.office.problems
         self.result.settle_s = round(time.monotonic() - began, 1)
         return True

@@ -1,4 +1,4 @@
-"""Where a segment happens: brokers, the lines to them, a stack from `chungsuc up`, nodes and callers, small disks.
+"""Where a segment happens: brokers, the lines to them, a stack from `chungsuc up`, all who send, small disks.
 
 With three brokers, the campaign holds them and `up` is given their addresses behind the proxy, as in production, where
 the cluster is somebody else's. With one, it is the embedded broker that `up` starts itself; there is no proxy then.
@@ -23,6 +23,7 @@ from tests.faults.campaign.disk import SmallDisk
 from tests.faults.campaign.freshness import Freshness
 from tests.faults.campaign.node import DATA, Who
 from tests.faults.campaign.nodes import NodeProcess, Nodes
+from tests.faults.campaign.office import AGENT, Office
 from tests.faults.campaign.proxy import Proxy
 from tests.faults.harness import Running
 
@@ -39,7 +40,8 @@ PAUSE_S = 1.6
 _FIRST_FRESH_S = 120.0
 _PROXY_AT = 13
 _ACT_DELAY_MS = 1000
-_MB = {"data": 384, "checkpoints": 64, "node": 96}
+_AGENT_AT = 70
+_MB = {"data": 384, "checkpoints": 64, "node": 96, "agent": 96}
 
 
 class Site:
@@ -66,6 +68,7 @@ class Site:
         self.running = Running(self.data, base, WORKERS, catalogues=(CATALOGUE,), environment=self.environment)
         self.nodes: Nodes
         self.callers: Callers
+        self.office: Office
         self.fresh: Freshness
 
     @property
@@ -136,9 +139,21 @@ class Site:
         self.callers = Callers(self.running, catalogue, self.folder / "callers", self.seed)
         self.callers.start()
 
+    def start_office(self) -> None:
+        """The office that reports through an agent, whose folder is a small disk."""
+        catalogue = read_registers(self.settings, operator_key(self.data)).newest_catalogue()
+        assert catalogue is not None
+        folder = self.folder / "office"
+        folder.mkdir()
+        self._mount(AGENT, folder / AGENT, _MB[AGENT])
+        port = self.base + _AGENT_AT
+        self.office = Office(self.running, catalogue, folder, port, self.seed, {VARIABLE: str(self.armed)})
+        self.office.start()
+
     def histories(self) -> list[Path]:
-        """What nodes, callers and the probe told, one file each."""
-        return [*(node.history for node in self.nodes.all), self.callers.history, self.fresh.history]
+        """What nodes, callers, the office and the probe told, one file each."""
+        return [*(node.history for node in self.nodes.all), self.callers.history, self.office.history,
+                self.fresh.history]  # fmt: skip
 
 
 @contextmanager
@@ -160,6 +175,8 @@ def site(folder: Path, base: int, brokers: int, seed: int) -> Iterator[Site]:
         stack.callback(here.nodes.kill)
         here.start_callers()
         stack.callback(here.callers.stop)
+        here.start_office()
+        stack.callback(here.office.stop)
         yield here
 
 

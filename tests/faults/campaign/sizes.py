@@ -15,6 +15,7 @@ from pathlib import Path
 
 from deploy.errors import StackError
 from tests.faults.campaign.growth import ON_DISK
+from tests.faults.campaign.office import AGENT
 from tests.faults.campaign.results import Result
 from tests.faults.campaign.site import Site
 from tests.faults.harness import peak_mb, resident_mb
@@ -75,6 +76,7 @@ def _pids(here: Site) -> dict[str, int]:
     except StackError as error:
         log.debug("no stack now: %s", error)
     found |= {node.name: node.pid for node in here.nodes.all}
+    found[AGENT] = here.office.agent.pid
     if here.cluster is not None:
         found |= {f"broker-{broker}": pid for broker, pid in here.cluster.pids.items()}
     return found
@@ -87,6 +89,7 @@ def _folders(here: Site) -> dict[str, Path]:
         "checkpoints": here.data / "checkpoints",
         "read model": here.data,
         "outbox": here.folder / "node-0" / "data",
+        "agent's folder": here.office.agent.folder,
     }
 
 

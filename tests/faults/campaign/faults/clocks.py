@@ -1,4 +1,4 @@
-"""Clocks that are wrong: a node's while it sends, a worker's while it counts. Nothing that counts may ask a clock."""
+"""Clocks that are wrong: of a node or an agent while it sends, of a worker while it counts. Nothing may ask a clock."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from random import Random
 
 from tests.faults.campaign import story, wrong_clock
 from tests.faults.campaign.kinds import Kind
+from tests.faults.campaign.office import AGENT
 from tests.faults.campaign.registry import FAULTS, Fault, Wound
 from tests.faults.campaign.site import Site
 from tests.faults.harness import metric
@@ -46,6 +47,21 @@ def of_worker(clock: str, site: Site, random: Random) -> Wound:
         process.send_signal(random.choice((signal.SIGTERM, signal.SIGKILL)))
         process.wait(30)
     return Wound(f"one more {stage}", "its end", seconds={"fresh with it": shown})
+
+
+def of_agent(clock: str, site: Site, random: Random) -> Wound:
+    """The clock of the agent's host is off while it takes files and sends them, and is then put right."""
+    offset_ms = story.clock_offset_ms(clock, time.time_ns() // 1_000_000)
+    site.office.restart(PYTHONPATH=_RUN_FIRST, CAMPAIGN_CLOCK_MS=str(offset_ms))
+    began = time.monotonic()
+    shown = site.office.done_after(began, _SHOWN_WITHIN_S)
+    site.office.restart()
+    site.office.done_after(time.monotonic(), _SHOWN_WITHIN_S)
+    return Wound(AGENT, "a file that is done with the right clock", seconds={"done with it": shown})
+
+
+for _clock in WORKER_CLOCKS:
+    FAULTS[f"clock.agent.{_clock}"] = Fault(f"clock.agent.{_clock}", Kind.CLOCK, partial(of_agent, _clock))
 
 
 for _clock in WORKER_CLOCKS:

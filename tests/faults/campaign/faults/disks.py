@@ -32,7 +32,7 @@ def full(which: str, site: Site, random: Random) -> Wound:
     return Wound(name, "space again", seconds={"full": seconds})
 
 
-for _which, _brokers in (("outbox", 0), ("checkpoints", 0), ("read-model", 3)):
+for _which, _brokers in (("outbox", 0), ("checkpoints", 0), ("read-model", 3), ("agent", 0)):
     FAULTS[f"disk.full.{_which}"] = Fault(f"disk.full.{_which}", Kind.DISK, partial(full, _which), brokers=_brokers)
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from random import Random
 
 from tests.faults.campaign.kinds import Kind
+from tests.faults.campaign.office import AGENT
 from tests.faults.campaign.registry import FAULTS, Fault, Skipped, Wound, fault
 from tests.faults.campaign.site import SESSION_S, Site
 from tests.support.waiting import eventually, lives
@@ -32,6 +33,7 @@ POINTS = {
 }
 """Who passes them; what a node does with its outbox, the gateway does too, and whoever comes first is killed."""
 _PASSED_WITHIN_S = 60.0
+AGENT_POINTS = ("file_seen", "after_write", "after_keep", "after_send", "after_ack", "after_mark", "after_move")
 ROLLUPS = ("rollup-1", "rollup-2")
 TAKEOVER_WITHIN_S = 60.0
 _ANSWERED_WITHIN_S = 90.0
@@ -69,6 +71,34 @@ def _gone(before: dict[str, int | None]) -> str:
 
 for _point, _role in POINTS.items():
     FAULTS[f"kill.{_point}"] = Fault(f"kill.{_point}", Kind.KILL, partial(at_point, _point, _role))
+
+
+def agent_at_point(point: str, site: Site, random: Random) -> Wound:
+    """The agent killed at a step of a submission."""
+    arm(site, point, str(random.randrange(1, 4)))
+    armed = site.armed / point
+    try:
+        eventually(lambda: not armed.exists(), _PASSED_WITHIN_S, 0.005)
+    finally:
+        armed.unlink(missing_ok=True)
+    return _done_again(site, time.monotonic())
+
+
+for _step in AGENT_POINTS:
+    _name = f"kill.agent.{_step}"
+    FAULTS[_name] = Fault(_name, Kind.KILL, partial(agent_at_point, f"agent.{_step}"))
+
+
+@fault("kill.random.agent", Kind.KILL)
+def kill_agent(site: Site, random: Random) -> Wound:
+    site.office.kill()
+    return _done_again(site, time.monotonic())
+
+
+def _done_again(site: Site, at: float) -> Wound:
+    """The agent was killed: a file that is dropped now is done."""
+    seconds = site.office.done_after(at, _ANSWERED_WITHIN_S)
+    return Wound(AGENT, "the kill", at, seconds={"done again": seconds})
 
 
 def _kill(site: Site, name: str) -> Wound:
