@@ -85,13 +85,14 @@ class Registers:
         self._bundles: dict[bytes, CatalogueReleased] = {}
         self._catalogues: dict[Announcement, Catalogue] = {}
         self._locks: dict[tuple[FormId, LineName, PeriodText], dict[UnitCode, tuple[Millis, bool]]] = {}
+        self._counted: dict[bytes, Millis] = {}
         self.newest: Announcement | None = None
         self.ignored = 0
 
     def apply(self, key: bytes | None, value: bytes | None, headers: list[Header], time: Millis) -> Act | None:
         """Fold one record of `acts`. Returns the act (the one within, where attested), or None: it does not count."""
         act = self._counting(key, value, headers, time)
-        if act is None:
+        if act is None or self._is_copy(value or b"", time):
             self.ignored += 1
             return None
         force = Millis(time + self._delay_ms)
@@ -115,6 +116,13 @@ class Registers:
                 if act.issued_at >= before.get(unit, (Millis(-1), False))[0]:
                     before[unit] = (act.issued_at, locked)
         return act
+
+    def _is_copy(self, value: bytes, time: Millis) -> bool:
+        """Whether the same act stands earlier in the log: whoever may write there can repeat it, and it says nothing.
+
+        The same record read again, as after a batch that was rolled back, is none.
+        """
+        return self._counted.setdefault(hashlib.sha256(value).digest(), time) != time
 
     def _counting(self, key: bytes | None, value: bytes | None, headers: list[Header], time: Millis) -> Act | None:
         """The act that a record carries, where it counts: the operator's, or a superior's that its gateway attests."""

@@ -18,8 +18,6 @@ FILE_NAME = "read-model.sqlite"
 LAYOUT = 4
 """Raised with every change of the tables; another layout is refused, `rebuild` makes it anew."""
 
-_MAPPED_BYTES = 2**30
-
 _TABLES = """
 CREATE TABLE positions (
     topic TEXT NOT NULL, partition INTEGER NOT NULL, topic_id TEXT NOT NULL, next INTEGER NOT NULL,
@@ -185,9 +183,9 @@ def _opened(path: Path) -> sqlite3.Connection:
         f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60, isolation_level=None, check_same_thread=False
     )
     connection.execute("PRAGMA query_only = ON")
-    connection.execute("PRAGMA cache_size = -32768")
-    # A database larger than the cache is else read by a system call per page, again for every question.
-    connection.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
+    connection.execute("PRAGMA cache_size = -65536")
+    # Never mapped: a file that is cut short under a mapping ends the process (SIGBUS) instead of the question.
+    connection.execute("PRAGMA mmap_size = 0")
     layout = connection.execute("PRAGMA user_version").fetchone()[0]
     if layout != LAYOUT:
         connection.close()

@@ -12,6 +12,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
@@ -19,11 +20,12 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from consumers.read_model.database import DatabaseRefused
 from consumers.read_model.store import KEPT_FOR_EVER, TOPICS, Applied, Overtaken, Partition, Position, Store, seen
 from schemas.kafka_client import client_options
-from schemas.log import FETCH_BYTES, LogUnreachable, Record
+from schemas.log import FETCH_BYTES, LogUnreachable, Record, TopicReader
 from schemas.register import Registers
 from schemas.report import Millis, Offset
 from schemas.settings import Settings
 from schemas.signature import PublicKey
+from schemas.topics import ACTS
 
 logger = logging.getLogger("chungsuc.read_model")
 
@@ -53,7 +55,7 @@ class Writer:
         try:
             self._consumer.assign([self._topic_partition(partition) for partition in partitions])
             self._check_log()
-            self._seek()
+            self._go_on()
         except BaseException:
             self._consumer.close()
             raise
@@ -74,7 +76,7 @@ class Writer:
             return self.store.apply(batch)
         except Overtaken as overtaken:
             logger.warning("another writer stores here too: %s; going on from its positions", overtaken)
-            self._seek()
+            self._go_on()
             return Applied()
 
     def ends(self) -> dict[Partition, int]:
@@ -159,6 +161,16 @@ class Writer:
                         "`chungsuc rebuild`"
                     )
         self._consumer.resume(*assigned)
+
+    def _go_on(self) -> None:
+        """Read on where the database ends; fold the acts before that, by which what a superior decides counts."""
+        self._seek()
+        topic = self._settings.topic(ACTS)
+        stored = {partition: position.next for (name, partition), position in self.store.positions().items()
+                  if name == ACTS}  # fmt: skip
+        with closing(TopicReader(self._settings.bootstrap, topic)) as reader:
+            for record in reader.to_end(stored):
+                self.registers.apply(record.key, record.value, list(record.headers), record.time)
 
     def _seek(self) -> None:
         for partition, position in self.store.positions().items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -24,17 +25,23 @@ from consumers.read_model.writer import Writer
 from consumers.verify import verify
 from deploy.kafka import BrokerSettings, Cluster
 from deploy.topic_set import create_topics, recreate_topic
+from schemas.act import AttesterRegistered, PeriodLocked, PrincipalBound
 from schemas.exit import Exit
 from schemas.failpoint import VARIABLE
 from schemas.form import FormId
 from schemas.log import Record, TopicReader
+from schemas.period import PeriodText
+from schemas.principal import ALL_UNITS, Binding, PrincipalName, Role
 from schemas.read_model import FigureQuery, NotReady
+from schemas.report import Millis, Offset
 from schemas.settings import Settings, load_settings
-from schemas.topics import FIGURES, INGEST_GROUP, REPORTS, ROLLUP_GROUP
-from schemas.unit import UnitCode
+from schemas.signature import SignedRecord
+from schemas.topics import ACTS, FIGURES, INGEST_GROUP, REPORTS, ROLLUP_GROUP
+from schemas.unit import UBND, UnitCode
 from tests.support.groups import commit
 from tests.support.read_model import DAYS, OPERATOR, PARTITIONS, FigureLog, catalogue_act, doses
 from tests.support.reports import ReportLog, acts, eventful
+from tests.support.signed import GATE, act_record, attested, release_act
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHIN_S = 60.0
@@ -140,6 +147,28 @@ def metric(port: int, name: str) -> float:
     except OSError:
         return -1.0
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+
+def test_what_a_superior_decides_after_a_restart_is_stored(settings: Settings) -> None:
+    """It counts by acts that were stored before the restart: the gateway's key, the account, the catalogue."""
+    bound = PrincipalBound(PrincipalName("d-vp"), (Binding(UnitCode("D"), Role.SUPERIOR),))
+    before = [
+        release_act(signer=OPERATOR),
+        act_record(AttesterRegistered(GATE.kid, ALL_UNITS, GATE.public), "gateway", OPERATOR),
+        act_record(bound, "bound", OPERATOR),
+    ]
+    send(settings, [as_record(one) for one in before])
+    store_all(settings)
+    lock = PeriodLocked(FormId("testing-small"), UBND, UnitCode("D"), PeriodText("2021-12-13"), True, "đã tổng hợp")
+    send(settings, [as_record(attested(lock))])
+    store_all(settings)
+    with closing(sqlite3.connect(settings.data / FILE_NAME)) as database:
+        assert database.execute("SELECT unit, locked FROM locks").fetchall() == [("D", 1)]
+
+
+def as_record(signed: SignedRecord) -> Record:
+    """As it goes into `acts`."""
+    return Record(ACTS, 0, Offset(0), Millis(0), signed.key, signed.value, signed.headers)
 
 
 def test_a_writer_goes_on_where_the_database_ends(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""The week of Tam Đường told through the doors that people and programs use, and compared at each cut of the story.
+"""The week of Tam Đường told through pages, workbooks, the API and agents, and compared at each cut of the story.
 
 Nothing is replayed from files: each report is sent as its unit would send it, in the order in which it reached the
 district, and after each step the figures of that moment must be what the story says.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
@@ -20,6 +21,7 @@ from consumers.verify import verify
 from deploy.demo import DISTRICT, FORMS, STORY, Expectation, expectations, reported, total
 from deploy.drain import drain
 from deploy.reading import millis, open_read_model, stored_offsets
+from deploy.stack import Stack
 from deploy.throwaway import stack_at
 from producers.client.answers import Acknowledged
 from producers.client.gateway import GatewayClient
@@ -31,6 +33,9 @@ from schemas.report import Kind
 from schemas.settings import Settings
 from schemas.unit import UnitCode
 from tests.support.accounts import apply_accounts
+from tests.support.agent import OfficeAgent, office, register
+from tests.support.sheets import typed
+from tests.support.waiting import eventually
 
 # `up --detach` is meant to outlive whoever started it.
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")]
@@ -78,10 +83,41 @@ class PageDoor:
     def _post(self, path: str, **fields: str) -> httpx.Response:
         page = self.http.get(path)
         assert page.status_code == 200, page.text
-        hidden = dict(re.findall(r'<input type="hidden" name="(csrf|key|after)" value="([^"]*)">', page.text))
-        done = self.http.post(path, data={**hidden, **fields})
+        done = self.http.post(path, data={**hidden_of(page), **fields})
         assert done.status_code == 303, done.text
         return done
+
+
+@dataclass
+class WorkbookDoor:
+    """A clerk who fills in the workbook of a form and hands it in on its page; what no workbook can say is typed."""
+
+    pages: PageDoor
+
+    def send(self, one: Send) -> None:
+        if one.kind is not Kind.REPORT:
+            self.pages.send(one)
+            return
+        path, http = f"/units/{one.unit}/workbook", self.pages.http
+        given = http.get(f"{path}.xlsx", params={"form": one.form.id, "period": one.period})
+        assert given.status_code == 200, given.text
+        content = typed(given.content, one.form, one.rows)
+        fields = {"csrf": hidden_of(http.get(path))["csrf"]}
+        seen = http.post(path, data=fields, files={"file": ("bo-bieu.xlsx", content)})
+        done = http.post(path, data={**fields, "do": "send", **hidden_of(seen)})
+        assert "/receipts/" in done.text, done.text
+
+
+@dataclass
+class AgentDoor:
+    """A commune's own system that drops files into the folder of an agent."""
+
+    agent: OfficeAgent
+
+    def send(self, one: Send) -> None:
+        name = f"{one.form.id}.{one.period}.{one.issued_at}.json"
+        self.agent.drop(name, as_json(one))
+        eventually(lambda: name in self.agent.names("done"))
 
 
 @dataclass
@@ -108,6 +144,11 @@ class Week:
 
     def drained(self) -> None:
         drain(self.settings, lambda: stored_offsets(self.settings), 60)
+
+
+def hidden_of(page: httpx.Response) -> dict[str, str]:
+    """What a browser sends along with a page's form."""
+    return dict(re.findall(r'<input type="hidden" name="(csrf|key|after|kept)" value="([^"]*)">', page.text))
 
 
 def as_json(send: Send) -> dict[str, Any]:
@@ -143,14 +184,30 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
             unit: closing.enter_context(GatewayClient(stack.gateway, tokens[f"vp-{unit}"], language="en"))
             for unit in roles
         }
-        doors: dict[UnitCode, Door] = {}
-        for at, unit in enumerate(roles):
-            if at % 2 or unit == DISTRICT:
-                doors[unit] = ProgramDoor(clients[unit])
-            else:
-                doors[unit] = page = PageDoor(closing.enter_context(httpx.Client(base_url=stack.gateway, timeout=30)))
-                page.login(tokens[f"vp-{unit}"])
+        doors: dict[UnitCode, Door] = {DISTRICT: ProgramDoor(clients[DISTRICT])}
+        for at, unit in enumerate(sorted(clients.keys() - {DISTRICT})):
+            folder = tmp_path_factory.mktemp("office")
+            doors[unit] = closing.enter_context(door_of(at, unit, folder, stack, tokens[f"vp-{unit}"]))
         yield Week(settings, sends, clients, doors)
+
+
+@contextmanager
+def door_of(number: int, unit: UnitCode, folder: Path, stack: Stack, token: str) -> Iterator[Door]:
+    """The way in of a commune: each fourth has the same."""
+    if number % 4 == 0:
+        with GatewayClient(stack.gateway, token, language="en") as client:
+            yield ProgramDoor(client)
+    elif number % 4 == 1:
+        with office(folder, unit, stack.gateway, token) as agent:
+            register(stack.settings(), agent.key)
+            agent.start()
+            eventually((agent.folder / "catalogue.tar").exists, 60)
+            yield AgentDoor(agent)
+    else:
+        with httpx.Client(base_url=stack.gateway, timeout=30) as http:
+            pages = PageDoor(http)
+            pages.login(token)
+            yield pages if number % 4 == 2 else WorkbookDoor(pages)
 
 
 def as_known_now(model: ReadModel, one: Expectation) -> int:

@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from schemas.act import ACT_TYPE, Act, ActBody, CatalogueReleased, KeyRegistered
+from schemas.act import ACT_TYPE, Act, ActBody, Attested, CatalogueReleased, KeyRegistered
 from schemas.admission import Admission, Admitted, Received, iso_time
 from schemas.catalogue import ANNOUNCEMENT_TYPE, RELEASED, Announcement, Catalogue
 from schemas.codec import encode_act, encode_announcement, encode_report
 from schemas.form import Form, FormId
 from schemas.period import PeriodText
+from schemas.principal import PrincipalName
 from schemas.register import Registers
 from schemas.rejection import Rejection
 from schemas.report import REPORT_TYPE, Cell, Header, KeyId, Kind, Millis, Offset, Report, Revision, Scope, Source
@@ -44,6 +45,7 @@ e1,Xã Khun Há,commune,D,2021-01-01,2021-12-13
 """
 UNITS = ("R", "A", "L", "D", "c1", "c2", "c3", "e1")
 OPERATOR = Ed25519Key(KeyId("operator-1"), b"operator".ljust(32, b"\0"))
+GATE = Ed25519Key(KeyId("kid-gateway-1"), b"gateway".ljust(32, b"\0"))
 KEYS = {unit: Ed25519Key(KeyId(f"kid-{unit}-1"), unit.encode().ljust(32, b"\0")) for unit in UNITS}
 
 REGISTERED = Millis(int(datetime(2022, 1, 1, 5, tzinfo=UTC).timestamp() * 1000))
@@ -209,6 +211,13 @@ def act_record(body: ActBody, act_id: str, signer: Ed25519Key = OPERATOR) -> Sig
     """An act, signed."""
     value = encode_act(Act(act_id, Millis(0), body))
     return sign(signer, key=None, value=value, event_type=ACT_TYPE, event_id=act_id, time="2022-01-01T00:00:00Z")
+
+
+def attested(body: ActBody, signer: Ed25519Key = GATE, principal: str = "d-vp", issued_at: int = 0) -> SignedRecord:
+    """What an account of district D decided, as its gateway writes it."""
+    value = encode_act(Act("decided", Millis(issued_at), body))
+    outer = encode_act(Act("decided", Millis(issued_at), Attested(PrincipalName(principal), value)))
+    return sign(signer, key=b"D", value=outer, event_type=ACT_TYPE, event_id="decided", time="2022-01-01T00:00:00Z")
 
 
 def key_acts() -> Iterable[SignedRecord]:

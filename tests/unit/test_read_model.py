@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -411,6 +412,33 @@ log = FigureLog()
 log.report(doses("a1", DAYS[0], 3))
 log.report(doses("a1", DAYS[0], 5, revision=2, source=(0, 1)))
 store_at(path).apply(log.batch())
+"""
+
+
+def test_file_that_is_cut_short_under_an_open_reader_ends_its_question_and_not_its_process(path: Path) -> None:
+    """In a process of its own: where the file is mapped into memory, the kernel would end it."""
+    stored(path, doses("a1", DAY, 1))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    asked = subprocess.run([sys.executable, "-c", _CUT_SHORT, str(path)], capture_output=True, text=True, check=False)
+    assert (asked.returncode, asked.stdout) == (0, "NotReady\n"), asked.stderr
+
+
+_CUT_SHORT = """
+import os, sys
+from pathlib import Path
+from consumers.read_model.database import damage_as_not_ready, open_reader
+from schemas.read_model import NotReady
+path = Path(sys.argv[1])
+database = open_reader(path)
+database.execute("SELECT count(*) FROM sqlite_master").fetchall()
+os.truncate(path, 4096)
+try:
+    with damage_as_not_ready(path):
+        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            database.execute(f"SELECT * FROM {table}").fetchall()
+except NotReady:
+    print("NotReady")
 """
 
 

@@ -9,10 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.act import (
-    ACT_TYPE,
-    Act,
     ActBody,
-    Attested,
     AttesterRegistered,
     CatalogueReleased,
     KeyRegistered,
@@ -22,18 +19,28 @@ from schemas.act import (
     ReportApproved,
 )
 from schemas.catalogue import Announcement
-from schemas.codec import encode_act
 from schemas.form import FormId
 from schemas.period import PeriodText
 from schemas.principal import Binding, PrincipalName, Role
 from schemas.register import Registers
 from schemas.report import KeyId, Millis, Offset, Series, Source
-from schemas.signature import Ed25519Key, PublicKey, SignedRecord, sign
+from schemas.signature import Ed25519Key, PublicKey, SignedRecord
 from schemas.unit import UBND, UnitCode
-from tests.support.signed import CATALOGUE, KEYS, OPERATOR, act_record, control_record, release_act, with_header
+from tests.support.signed import (
+    CATALOGUE,
+    GATE,
+    KEYS,
+    OPERATOR,
+    act_record,
+    attested,
+    control_record,
+    release_act,
+    with_header,
+)
 
 KID = KeyId("kid-c1-1")
 PUBLIC = KEYS["c1"].public
+CLERK = PrincipalName("binh-lu")
 STRANGER = Ed25519Key(OPERATOR.kid, KEYS["R"].seed)
 """Signs under the operator's key id, with a key of its own."""
 
@@ -159,20 +166,12 @@ def test_replay_comes_to_the_same() -> None:
     assert (first.newest, first.ignored) == (second.newest, second.ignored) == (Announcement(1, 2, CATALOGUE.digest), 1)
 
 
-GATE = Ed25519Key(KeyId("kid-gateway-1"), b"gateway".ljust(32, b"\0"))
 SERIES = Series(UBND, UnitCode("c1"), FormId("testing-small"), PeriodText("2021-12-13"))
 DAY = date(2021, 12, 13)
 
 
 def lock(unit: str = "D", *, locked: bool = True) -> PeriodLocked:
     return PeriodLocked(SERIES.form, UBND, UnitCode(unit), SERIES.period, locked, "đã tổng hợp")
-
-
-def attested(body: ActBody, signer: Ed25519Key = GATE, principal: str = "d-vp", issued_at: int = 0) -> SignedRecord:
-    """What an account decided, as its gateway writes it."""
-    value = encode_act(Act("decided", Millis(issued_at), body))
-    outer = encode_act(Act("decided", Millis(issued_at), Attested(PrincipalName(principal), value)))
-    return sign(signer, key=b"D", value=outer, event_type=ACT_TYPE, event_id="decided", time="2022-01-01T00:00:00Z")
 
 
 def with_superior(*acts: SignedRecord, role: Role = Role.SUPERIOR, unit: str = "D", serves: str = "*") -> Registers:
@@ -215,3 +214,21 @@ def test_gateway_attests_nothing_that_the_account_may_not_decide(act: SignedReco
     before, after = with_superior(**bound), with_superior(act, **bound)
     assert after.ignored == before.ignored + 1
     assert after.locked_by(SERIES, DAY) is None
+
+
+def test_copy_of_an_old_act_gives_a_revoked_account_nothing_back() -> None:
+    given = act_record(PrincipalBound(CLERK, (Binding(UnitCode("c1"), Role.CLERK),)), "bound/1")
+    taken = act_record(PrincipalBound(CLERK, ()), "bound/2")
+    registers = folded((10, given), (20, taken), (30, given))
+    account = registers.principal(CLERK)
+    assert account is not None
+    assert [len(account.bindings_at(Millis(time))) for time in (11, 21, 31)] == [1, 0, 0]
+    assert registers.ignored == 1
+
+
+def test_record_that_is_read_again_is_no_copy() -> None:
+    registers = Registers(OPERATOR.public, 0)
+    act = register()
+    told = [registers.apply(act.key, act.value, list(act.headers), Millis(10)) for _ in range(2)]
+    assert told[0] == told[1] is not None
+    assert registers.apply(act.key, act.value, list(act.headers), Millis(11)) is None
