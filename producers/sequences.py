@@ -21,9 +21,7 @@ from schemas.catalogue import Catalogue
 from schemas.codec import NotDecodable, decode_report, fingerprint_in
 from schemas.log import Record, TopicReader
 from schemas.report import REPORT_TYPE
-from schemas.settings import Settings
 from schemas.signature import SIGNED_HEADERS, PublicKey, signed_message, verifies
-from schemas.topics import REPORTS
 
 FILE = "sequences.sqlite"
 _RECORDS_AT_ONCE = 5000
@@ -53,6 +51,14 @@ class Signed:
     forks: Sequence[tuple[int, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How many records were read, and the keys that signed them."""
+
+    records: int
+    kids: set[str]
+
+
 class Sequences:
     """The sequences of all keys, as far as they were read."""
 
@@ -69,27 +75,35 @@ class Sequences:
         """Close the file."""
         self._database.close()
 
-    def follow(self, settings: Settings, catalogue: Catalogue, keys: KeyRing) -> int:
-        """Read `reports` from where this file ends to its end as of now; how many records. Raises LogUnreachable."""
-        start = dict(self._database.execute('SELECT "partition", next FROM read_to').fetchall())
-        count = 0
-        with closing(TopicReader(settings.bootstrap, settings.topic(REPORTS), start)) as reader:
-            batch: list[Record] = []
-            for record in reader.to_end(reader.ends()):
-                batch.append(record)
-                count += 1
-                if len(batch) >= _RECORDS_AT_ONCE:
-                    self.take(batch, catalogue, keys)
-                    batch.clear()
-            self.take(batch, catalogue, keys)
-        return count
+    def positions(self) -> dict[int, int]:
+        """Offset of the next record of `reports` to be read, by partition; those that were never read are left out."""
+        return dict(self._database.execute('SELECT "partition", next FROM read_to').fetchall())
 
-    def take(self, records: Iterable[Record], catalogue: Catalogue, keys: KeyRing) -> None:
-        """Fold records, each partition's in order; the same records again change nothing."""
+    def follow(self, reader: TopicReader, catalogue: Catalogue, keys: KeyRing, most: int | None = None) -> Followed:
+        """Read on from where `reader` stands to the end of `reports` as of now, or `most` records of each partition.
+
+        `reader` was begun at `positions`. Raises LogUnreachable.
+        """
+        ends, count, kids = reader.ends(), 0, set[str]()
+        if most is not None:
+            ends = {partition: min(ends[partition], at + most) for partition, at in reader.positions().items()}
+        batch: list[Record] = []
+        for record in reader.to_end(ends):
+            batch.append(record)
+            count += 1
+            if len(batch) >= _RECORDS_AT_ONCE:
+                kids |= self.take(batch, catalogue, keys)
+                batch.clear()
+        return Followed(count, kids | self.take(batch, catalogue, keys))
+
+    def take(self, records: Iterable[Record], catalogue: Catalogue, keys: KeyRing) -> set[str]:
+        """Fold records, each partition's in order; the same records again change nothing. The keys that signed them."""
+        kids: set[str] = set()
         self._database.execute("BEGIN IMMEDIATE")
         try:
             for record in records:
                 if (found := signed_sequence(record, catalogue, keys)) is not None:
+                    kids.add(found[0])
                     self._database.execute(
                         "INSERT OR IGNORE INTO signed VALUES (?, ?, ?, ?, ?)",
                         (*found, record.partition, record.offset),
@@ -101,6 +115,11 @@ class Sequences:
             self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
+        return kids
+
+    def kids(self) -> list[str]:
+        """Every key that has signed anything, as far as it was read."""
+        return [kid for (kid,) in self._database.execute("SELECT DISTINCT kid FROM signed")]
 
     def of(self, kid: str) -> Signed:
         """What a key has signed, as far as it was read."""

@@ -22,10 +22,11 @@ from producers.sequences import FILE as SEQUENCES_FILE
 from producers.sequences import Sequences, Signed
 from schemas.catalogue import ZONE, Catalogue
 from schemas.exit import Exit
-from schemas.log import ActReader
+from schemas.log import ActReader, TopicReader
 from schemas.register import NEVER, Registers
 from schemas.report import KeyId, Millis
 from schemas.settings import Settings
+from schemas.topics import REPORTS
 from schemas.unit import UnitCode
 
 _SHOWN = 20
@@ -115,7 +116,8 @@ def check_command(unit: str | None, data: Path | None) -> None:
     with opened(data) as (changing, catalogue, settings, registers):
         wanted = [key.entry.kid for key in changing.listed(UnitCode(unit) if unit else None)]
         with closing(Sequences(settings.data / SEQUENCES_FILE)) as sequences:
-            sequences.follow(settings, catalogue, registers)
+            with TopicReader(settings.bootstrap, settings.topic(REPORTS), sequences.positions()) as reports:
+                sequences.follow(reports, catalogue, registers)
             found = [sequences.of(kid) for kid in wanted]
     wrong = [one for one in found if one.gaps or one.forks]
     for one in wrong:

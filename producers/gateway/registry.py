@@ -109,6 +109,11 @@ class ActRegistry:
                 self._admissions[check_signatures] = found
             return found
 
+    def key(self, kid: object) -> KeyEntry | None:
+        """The key registered under that id, whenever."""
+        with self._lock:
+            return self._registers.key(KeyId(str(kid)))
+
     def keys_of(self, unit: UnitCode) -> Sequence[KeyEntry]:
         """All keys ever registered for a unit."""
         with self._lock:

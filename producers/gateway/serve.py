@@ -35,6 +35,7 @@ from producers.gateway.judgment import Judgment
 from producers.gateway.limits import Limits
 from producers.gateway.provider import Provider, ProviderSettingError
 from producers.gateway.registry import ActRegistry
+from producers.gateway.sequence_watch import SequenceWatch
 from producers.gateway.sheets import Sheets
 from producers.gateway.store import FILE, Lookup
 from producers.registration import now_ms
@@ -63,6 +64,8 @@ class Service:
         self.courier = Courier(settings)
         self.courier.start()
         self._registry.start()
+        self._sequences = SequenceWatch(settings, self._registry)
+        self._sequences.start()
         audit = AuditLog(settings.data / AUDIT_FILE)
         limits = Limits(settings.gateway_reports_per_s, settings.gateway_burst)
         door = Door(self._accounts, self._registry, audit, limits, provider_of(settings))
@@ -90,11 +93,12 @@ class Service:
 
     def failure(self) -> BaseException | None:
         """What ended one of the threads: the process must end then."""
-        return self.courier.failure or self._registry.failure
+        return self.courier.failure or self._registry.failure or self._sequences.failure
 
     def close(self) -> None:
         """Finish what is under way, give everything back."""
         self.courier.stop()
+        self._sequences.stop()
         self._registry.stop()
         self._questions.close()
         self._lookup.close()

@@ -19,6 +19,7 @@ from kafka import KafkaProducer
 from consumers.verify import verify
 from deploy.cli.main import run
 from deploy.operator_key import operator_key
+from deploy.ports import Ports
 from deploy.reading import open_read_model
 from producers.accounts import Accounts
 from producers.audit import AuditLog, broken_at, read
@@ -39,7 +40,7 @@ from schemas.admission import iso_time
 from schemas.codec import decode_report, encode_report, fingerprint_in
 from schemas.exit import Exit
 from schemas.form import FormId
-from schemas.log import ActReader
+from schemas.log import ActReader, TopicReader
 from schemas.period import PeriodText, parse_period
 from schemas.precedence import Outcome
 from schemas.principal import PrincipalName
@@ -48,8 +49,9 @@ from schemas.report import REPORT_TYPE, KeyId, Kind, Millis, Revision, Source
 from schemas.signature import sign
 from schemas.topics import REPORTS
 from schemas.unit import UnitCode
+from tests.faults.harness import metric
 from tests.support.sheets import typed
-from tests.support.site import CLERK, FORM, OTHER, ROW, SUPERIOR, TRACE, Site, new_day, report
+from tests.support.site import BASE, CLERK, FORM, OTHER, ROW, SUPERIOR, TRACE, Site, new_day, report
 from tests.support.waiting import eventually
 
 # `up --detach` is meant to outlive whoever started it.
@@ -300,12 +302,16 @@ def test_what_a_key_signed_and_never_arrived_is_found(site: Site) -> None:
     registers = Registers(operator.public, 0)
     sequences = Sequences(site.settings.data / "sequences.sqlite")
     with closing(ActReader(site.settings, registers)) as acts, closing(sequences):
-        sequences.follow(site.settings, site.catalogue, acts.refresh())
-        assert sequences.follow(site.settings, site.catalogue, registers) == 0
+        with TopicReader(site.settings.bootstrap, site.settings.topic(REPORTS), sequences.positions()) as reports:
+            sequences.follow(reports, site.catalogue, acts.refresh())
+            assert sequences.follow(reports, site.catalogue, registers).records == 0
         found = sequences.of("kid-gateway-1")
     assert found.highest == 10**6
     assert [last for _, last in found.gaps] == [10**6 - 1]
     assert found.forks == []
+    port = Ports(BASE).gateway_metrics
+    eventually(lambda: metric(port, "chungsuc_keys_with_gaps") == 1, 60)
+    assert metric(port, "chungsuc_keys_with_forks") == 0
 
 
 def test_key_of_the_gateway_is_rotated_without_a_gap_and_the_old_one_signs_no_more(site: Site) -> None:
