@@ -19,7 +19,7 @@ from kafka.errors import KafkaError
 from prometheus_client import Counter, Gauge, Histogram
 
 from consumers.read_model import filling
-from consumers.read_model.database import FILE_NAME, DatabaseGone, DatabaseRefused, OpenFile, open_writer
+from consumers.read_model.database import FILE_NAME, DatabaseGone, DatabaseRefused, OpenFile, is_damage
 from consumers.read_model.store import Applied
 from consumers.read_model.writer import Writer
 from schemas.catalogue import Catalogue
@@ -95,15 +95,16 @@ class Process:
     def run(self) -> None:
         """Store until asked to stop. Raises DatabaseRefused, NotDecodable, LogUnreachable, KafkaError."""
         path = self._settings.data / FILE_NAME
-        log = filling.has_log(path)
-        connection = open_writer(path)
+        connection = filling.open_for_writing(path)
         try:
-            filling.begin(connection)
-            filling.open_for_writing(connection, log=log)
             writer = Writer(self._settings, connection)
             try:
                 with closing(_Ready(self._settings, writer, connection)) as ready:
                     self._store(writer, OpenFile(path), ready)
+            except sqlite3.DatabaseError as error:
+                if is_damage(error):
+                    raise DatabaseRefused(f"{path} is damaged ({error}): run `chungsuc rebuild`") from error
+                raise
             except DatabaseGone as gone:
                 # Not closed: SQLite would delete by its name what by now may be the new file's write-ahead log.
                 logger.error("%s", gone)
@@ -112,7 +113,8 @@ class Process:
             finally:
                 writer.close()
         finally:
-            with suppress(sqlite3.OperationalError):  # a full disk, for one: then it catches up before it answers again
+            # A full disk, a damaged file: what is not closed well is made anew by the next.
+            with suppress(sqlite3.DatabaseError):
                 filling.close_after_writing(connection)
             connection.close()
 

@@ -155,14 +155,18 @@ def _inode(path: Path) -> int:
         return 0
 
 
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file itself is wrong. Errors that Python's module raises by itself bear no code."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 @contextmanager
 def damage_as_not_ready(path: Path) -> Iterator[None]:
     """A file that is damaged answers nothing, and says the way out; whoever asks goes on when it is made anew."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        # Errors that Python's module raises itself bear no code.
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if not is_damage(error):
             raise
         raise NotReady(f"the read model at {path} is damaged ({error}): run `chungsuc rebuild`") from error
 

@@ -5,8 +5,9 @@ that are counted again. The mark stands in the database, so that it outlives the
 data is waited for in its order: ingest is past the end of `reports` as of the beginning, rollup is past the end of
 `figures` once for each level, and what came of it is stored.
 
-One that lost its write-ahead log is whole, and older than what it answered: the file says that it is being written, and
-no log lies beside it. It answers nothing either until it has caught up.
+One that lost its write-ahead log is not to be trusted: it is older than what it answered, and where a checkpoint was
+under way, newer in some pages than in others. The file says that it is being written, and no log lies beside it: it
+answers nothing, and its next writer makes it anew.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
+from consumers.read_model.database import open_writer
 from schemas.kafka_client import client_options
 from schemas.settings import Settings
 from schemas.topics import FIGURES, INGEST_GROUP, REPORTS, ROLLUP_GROUP
@@ -61,13 +63,24 @@ def is_behind_itself(connection: sqlite3.Connection, *, log: bool) -> bool:
     return found is not None and not log
 
 
-def open_for_writing(connection: sqlite3.Connection, *, log: bool) -> None:
-    """Mark the file before anything is written. `log`: whether it had one before it was opened."""
-    if is_behind_itself(connection, log=log):
-        logger.warning("the write-ahead log of the read model is lost: it answers when it has caught up again")
-        connection.execute("INSERT INTO identity VALUES (?, '1') ON CONFLICT DO NOTHING", (_NAME,))
-    connection.execute("INSERT INTO identity VALUES (?, '1') ON CONFLICT DO NOTHING", (_WRITTEN,))
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """The database for writing, made where it is missing, made anew where it lost its log. Raises DatabaseRefused."""
+    log = has_log(path)
+    connection = open_writer(path)
+    try:
+        if is_behind_itself(connection, log=log):
+            logger.warning("the write-ahead log of the read model is lost: it is made anew")
+            connection.close()
+            for end in ("", "-wal", "-shm"):
+                path.with_name(path.name + end).unlink(missing_ok=True)
+            connection = open_writer(path)
+        begin(connection)
+        connection.execute("INSERT INTO identity VALUES (?, '1') ON CONFLICT DO NOTHING", (_WRITTEN,))
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def close_after_writing(connection: sqlite3.Connection) -> None:

@@ -458,10 +458,9 @@ from pathlib import Path
 from consumers.read_model import filling
 from tests.support.read_model import DAYS, FigureLog, doses, store_at
 path = Path(sys.argv[1])
-from consumers.read_model.database import open_writer
+connection = filling.open_for_writing(path)
+filling.end(connection)
 store = store_at(path)
-connection = open_writer(path)
-filling.open_for_writing(connection, log=False)
 log = FigureLog()
 log.report(doses("a1", DAYS[0], 3))
 store.apply(log.batch())
@@ -474,9 +473,7 @@ os._exit(0)
 
 
 @pytest.mark.parametrize("how", ["killed", "closed"])
-def test_database_that_lost_its_log_answers_when_it_has_caught_up_and_one_that_was_closed_at_once(
-    path: Path, how: str
-) -> None:
+def test_database_that_lost_its_log_is_made_anew_and_one_that_was_closed_answers_at_once(path: Path, how: str) -> None:
     query = FigureQuery(UnitCode("a1"), DOSES, DAY, DAY)
     subprocess.run([sys.executable, "-c", _KILLED, str(path), how], check=True)
     if how == "closed":
@@ -488,10 +485,9 @@ def test_database_that_lost_its_log_answers_when_it_has_caught_up_and_one_that_w
         path.with_name(path.name + end).unlink()
     with reading(path) as model, pytest.raises(NotReady):
         model.figures(query)
-    log = filling.has_log(path)
-    with closing(open_writer(path)) as connection:
-        filling.open_for_writing(connection, log=log)
+    with closing(filling.open_for_writing(path)) as connection:
         assert filling.is_filling(connection)
+        assert connection.execute("SELECT count(*) FROM positions").fetchone() == (0,)
         with reading(path) as model, pytest.raises(NotReady, match="being made"):
             model.figures(query)
 
