@@ -1,11 +1,13 @@
 """The way over Kafka: a node that may write to `reports` itself, and reads its receipts from the topic.
 
 The producer is idempotent and waits for all replicas. After a failure it is made anew, and what was not acknowledged is
-sent again, the same bytes: at worst a duplicate.
+sent again, the same bytes: at worst a duplicate. Nobody stands between this node and the log who would hold back what
+is signed with a key that is not in force yet, so this does.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +15,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from producers.agent.store import AgentStore
-from producers.agent.transport import Away, Placed, RefusedForGood, Verdict
+from producers.agent.transport import Away, Held, Placed, RefusedForGood, Verdict
 from producers.outbox import Waiting
 from producers.outbox_file import transaction
 from producers.settlement import read_receipts
@@ -21,13 +23,14 @@ from schemas.failpoint import failpoint
 from schemas.kafka_client import client_options
 from schemas.log import ActReader, LogUnreachable, TopicReader
 from schemas.register import Registers
-from schemas.report import Millis, Offset, Revision, Series, Source
+from schemas.report import KeyId, Millis, Offset, Revision, Series, Source
 from schemas.settings import Settings
 from schemas.signature import PublicKey
 from schemas.topics import HEADER_ROOM_BYTES, MAX_REPORT_BYTES, RECEIPTS, REPORTS, partition_of
 
 _TIMEOUT_S = 20.0
 _SIZE = (MessageSizeTooLargeError, RecordListTooLargeError)
+_IN_FORCE_AFTER_S = 0.1
 _FASTEST = 5000.0
 """Reports a second: a backlog leaves the broker time for others."""
 
@@ -42,21 +45,20 @@ class KafkaTransport:
         self._registers = Registers(PublicKey(bytes.fromhex(settings.operator_key)), settings.act_delay_ms)
         self._acts: ActReader | None = None
         self._producer: KafkaProducer | None = None
+        self._known_since: dict[KeyId, float] = {}
 
     def catalogue(self, held: str) -> bytes | None:
         """The one that the acts released last."""
-        try:
-            self._acts = self._acts or ActReader(self._settings, self._registers)
-            found = self._acts.refresh().newest_catalogue()
-        except (KafkaError, LogUnreachable) as error:
-            self._close_acts()
-            raise Away(f"the cluster at {self._settings.bootstrap} does not answer: {error!r}") from error
+        found = self._refreshed().newest_catalogue()
         if found is None:
             raise Away(f"no catalogue has been released on {self._settings.bootstrap} yet")
         return None if found.digest.hex() == held else found.bundle
 
     def deliver(self, store: AgentStore, rows: Sequence[Waiting]) -> list[Verdict]:
         """All at once, and a wait for all acknowledgements."""
+        kid = KeyId(dict(rows[0].record.headers)["kid"].decode())
+        if lacking := self._lacking(kid):
+            return [Held(lacking)] * len(rows)
         try:
             self._begin_receipts(store)
             self._producer = self._producer or self._connected()
@@ -93,6 +95,29 @@ class KafkaTransport:
         """Close connections."""
         self._drop_producer()
         self._close_acts()
+
+    def _refreshed(self) -> Registers:
+        """What is decided as of now. Raises Away."""
+        try:
+            self._acts = self._acts or ActReader(self._settings, self._registers)
+            return self._acts.refresh()
+        except (KafkaError, LogUnreachable) as error:
+            self._close_acts()
+            raise Away(f"the cluster at {self._settings.bootstrap} does not answer: {error!r}") from error
+
+    def _lacking(self, kid: KeyId) -> str:
+        """Why nothing signed with a key would count now; empty where it would.
+
+        A key is in force a while after its act by the broker's clock, so surely as long after it was seen here.
+        """
+        entry = self._registers.key(kid) or self._refreshed().key(kid)
+        if entry is None:
+            return f"key {kid} is not registered: ask the operator for `chungsuc keys register`"
+        if entry.revoked:
+            return f"key {kid} is revoked: {entry.reason}"
+        seen = self._known_since.setdefault(kid, time.monotonic())
+        late_s = self._settings.act_delay_ms / 1000 + _IN_FORCE_AFTER_S - (time.monotonic() - seen)
+        return f"key {kid} is in force in a moment" if late_s > 0 else ""
 
     def _begin_receipts(self, store: AgentStore) -> None:
         """A new outbox waits for no receipt that is there already."""

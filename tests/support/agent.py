@@ -141,9 +141,21 @@ def office(folder: Path, unit: str, gateway: str, token: str, port: int | None =
     """An agent that sends to a gateway, not started; it is gone after the block."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "token").write_text(token, encoding="utf-8")
-    config = AgentConfig(unit=unit, gateway=gateway, token_file=str(folder / "token"), port=port or free_port(),
-                         steady_s=STEADY_S)  # fmt: skip
-    made = OfficeAgent(folder, config)
+    with _run(folder, unit=unit, gateway=gateway, token_file=str(folder / "token"), port=port or free_port()) as made:
+        yield made
+
+
+@contextmanager
+def office_on_kafka(folder: Path, unit: str, settings: Settings) -> Iterator[OfficeAgent]:
+    """One that writes to the log itself."""
+    with _run(folder, unit=unit, bootstrap=settings.bootstrap, operator_key=settings.operator_key,
+              prefix=settings.prefix, port=free_port()) as made:  # fmt: skip
+        yield made
+
+
+@contextmanager
+def _run(folder: Path, **config: Any) -> Iterator[OfficeAgent]:
+    made = OfficeAgent(folder, AgentConfig(**config, steady_s=STEADY_S))
     try:
         yield made
     finally:

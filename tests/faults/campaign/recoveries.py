@@ -14,10 +14,15 @@ WORKERS = ("ingest-1", "rollup-1", "rollup-2", "read-model")
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """`left_over`: of these seconds, those in which the machine was not busy with other work."""
+    """`others`: the share of the machine's time that went to other work meanwhile."""
 
     seconds: float
-    left_over: float
+    others: float
+
+    @property
+    def left_over(self) -> float:
+        """Of these seconds, those in which the machine was not busy with other work."""
+        return self.seconds * (1 - self.others)
 
 
 def since_restart(faults: Iterable[Suffered]) -> list[Recovery]:
@@ -35,7 +40,7 @@ def measured(faults: Iterable[Suffered], what: str) -> list[Recovery]:
 
 
 def _recovery(seconds_: float, fault: Suffered) -> Recovery:
-    return Recovery(seconds_, seconds_ * (1 - fault.others))
+    return Recovery(seconds_, fault.others)
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

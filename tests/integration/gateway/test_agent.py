@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.agent import OfficeAgent, office, register
+from producers.agent.store import HELD_MS
+from tests.support.agent import OfficeAgent, office, office_on_kafka, register
 from tests.support.site import FORM, Site, new_day, report
 from tests.support.waiting import eventually
 
@@ -73,3 +75,26 @@ def test_agent_killed_at_any_step_of_a_submission_counts_it_once(site: Site, age
     assert site.persons(day) == [21]
     assert agent.names("in") == agent.names("kept") == []
     assert len(site.records(UNIT)) == before + 1
+
+
+@pytest.mark.long
+def test_agent_on_kafka_holds_reports_until_its_key_is_registered_and_counts_each_once(
+    site: Site, tmp_path: Path
+) -> None:
+    day, unit = new_day(), "03403"
+    with office_on_kafka(tmp_path / "office", unit, site.settings) as agent:
+        agent.start()
+        eventually((agent.folder / "catalogue.tar").exists, 60)
+        agent.drop("early.json", report(31, unit=unit, period=day))
+        eventually(lambda: agent.counts().held == 1)
+        assert (agent.names("kept"), site.records(unit)) == (["early.json"], [])
+        register(site.settings, agent.key)
+        eventually(lambda: agent.names("done") == ["early.json"], 2 * HELD_MS / 1000)
+        (site.failpoints / NASTIEST).write_text("1", encoding="utf-8")
+        agent.drop("again.json", report(32, unit=unit, period=day))
+        assert agent.ended() == -9
+        agent.start()
+        eventually(lambda: agent.counts().unsettled == 0 and agent.names("done") == ["again.json", "early.json"], 60)
+        site.drained()
+        assert len(site.records(unit)) == 3, "sent, its answer lost, sent again"
+        assert site.persons(day, unit) == [32]

@@ -268,7 +268,15 @@ def test_report_that_a_node_signed_goes_on_byte_for_byte(site: Site) -> None:
 
 
 def test_stream_refuses_what_the_gateways_key_attests_for_an_account_that_may_not(site: Site) -> None:
-    """Somebody who took the gateway's key, and writes to Kafka beside the gateway."""
+    sent_with_the_gateways_key(site, 10**6)
+    site.drained()
+    with open_read_model(site.settings) as model:
+        (rejected, *_) = model.rejections(UnitCode("03430"))
+    assert (rejected.reason, rejected.field) == ("not_authorised", "principal")
+
+
+def sent_with_the_gateways_key(site: Site, sequence: int) -> None:
+    """Somebody who took the gateway's key writes to Kafka beside the gateway, for a unit that the account is not of."""
     day = new_day()
     form = site.catalogue.form_in_force(FormId(FORM), parse_period(day).last_day)
     assert form is not None
@@ -277,16 +285,12 @@ def test_stream_refuses_what_the_gateways_key_attests_for_an_account_that_may_no
     with closing(GatewayStore(site.settings.data / "gateway.sqlite")) as store:
         batch = Batch(store.database, {UnitCode("03430"): store.signing_key()})
         assert batch.put(send).problem is None
-        made = send.report(Revision(1), 10**6)
+        made = send.report(Revision(1), sequence)
         record = sign(store.signing_key(), key=b"03430", value=encode_report(form, made), event_type=REPORT_TYPE,
                       event_id=made.event_id, time=iso_time(send.issued_at))  # fmt: skip
     producer = KafkaProducer(bootstrap_servers=site.settings.bootstrap, acks="all")
     producer.send(site.settings.topic(REPORTS), record.value, record.key, list(record.headers)).get(20)
     producer.close(timeout=5)
-    site.drained()
-    with open_read_model(site.settings) as model:
-        (rejected,) = model.rejections(UnitCode("03430"))
-    assert (rejected.reason, rejected.field) == ("not_authorised", "principal")
 
 
 @contextmanager
@@ -297,7 +301,7 @@ def key_changes(site: Site) -> Iterator[KeyChanges]:
 
 
 def test_what_a_key_signed_and_never_arrived_is_found(site: Site) -> None:
-    """The record of the test before bears the number 1,000,000; what lies below it is missing."""
+    sent_with_the_gateways_key(site, 2 * 10**6)
     operator = operator_key(site.settings.data)
     registers = Registers(operator.public, 0)
     sequences = Sequences(site.settings.data / "sequences.sqlite")
@@ -306,8 +310,8 @@ def test_what_a_key_signed_and_never_arrived_is_found(site: Site) -> None:
             sequences.follow(reports, site.catalogue, acts.refresh())
             assert sequences.follow(reports, site.catalogue, registers).records == 0
         found = sequences.of("kid-gateway-1")
-    assert found.highest == 10**6
-    assert [last for _, last in found.gaps] == [10**6 - 1]
+    assert found.highest == 2 * 10**6
+    assert found.gaps[-1][1] == 2 * 10**6 - 1
     assert found.forks == []
     port = Ports(BASE).gateway_metrics
     eventually(lambda: metric(port, "chungsuc_keys_with_gaps") == 1, 60)
