@@ -12,19 +12,23 @@ import fcntl
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from schemas.failpoint import failpoint
 from streams.book import CHILD
 from streams.identity import LogIdentity
 from streams.ledger import FOLD_VERSION, Ledger
 
+_MAGIC = np.lib.format.magic(1, 0)
 _ARRAYS = ("children", "cells", "given", "rows", "version", "epoch")
 
 
@@ -169,11 +173,13 @@ class Checkpoints:
             content = file.read(int(page["size"]))
         if hashlib.sha256(content).hexdigest() != page["sha256"]:
             raise ValueError(f"{page['name']} is not what was written")
-        stream = io.BytesIO(content)
-        state: dict[str, Any] = {name: np.lib.format.read_array(stream, allow_pickle=False) for name in _ARRAYS}
+        state: dict[str, Any] = {}
+        at = 0
+        for name in _ARRAYS:
+            state[name], at = _array(content, at)
         if state["children"].dtype != CHILD:
             raise ValueError("its columns are not this version's")
-        state["dims"], state["receivers"] = json.loads(stream.read())
+        state["dims"], state["receivers"] = json.loads(content[at:])
         return state
 
     def _write_file(self, kind: str, content: bytes) -> dict[str, Any]:
@@ -218,9 +224,31 @@ class Checkpoints:
 def _page_bytes(state: Mapping[str, Any]) -> bytes:
     out = io.BytesIO()
     for name in _ARRAYS:
-        np.lib.format.write_array(out, np.ascontiguousarray(state[name]), allow_pickle=False)
+        np.lib.format.write_array(out, np.ascontiguousarray(state[name]), (1, 0), allow_pickle=False)
     out.write(json.dumps([state["dims"], state["receivers"]], ensure_ascii=False).encode())
     return out.getvalue()
+
+
+def _array(content: bytes, at: int) -> tuple[npt.NDArray[Any], int]:
+    """The array in NumPy's format that begins at a place, and the place behind it.
+
+    NumPy parses each header as Python source, which takes longer than all the rest; pages share a few dozen of them.
+    """
+    if content[at : at + len(_MAGIC)] != _MAGIC:
+        raise ValueError("an array of another format")
+    at += len(_MAGIC)
+    end = at + 2 + int.from_bytes(content[at : at + 2], "little")
+    shape, dtype = _header(content[at:end])
+    array = np.frombuffer(content, dtype, math.prod(shape), end).reshape(shape).copy()
+    return array, end + array.nbytes
+
+
+@lru_cache(maxsize=4096)
+def _header(text: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(text))
+    if fortran and len(shape) > 1:
+        raise ValueError("an array of columns")
+    return shape, dtype
 
 
 def _write_through(path: Path, content: bytes) -> None:

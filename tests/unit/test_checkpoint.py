@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import date
+import io
+from datetime import date, timedelta
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from schemas.codec import encode_figure
+from streams import checkpoint
 from streams.checkpoint import Checkpoints, LastRecord, Unfit
 from streams.columns import read_columns
 from streams.identity import LogIdentity
@@ -21,22 +25,23 @@ HERE = LogIdentity("cluster", "topic", 4)
 DAY = date(2021, 12, 13)
 
 
-def filled() -> Ledger:
+def filled(days: int = 1) -> Ledger:
+    """Three communes, a page for each day."""
     ledger = Ledger(CATALOGUE)
     sent = [
         Sent(
             unit,
             "covid-doses",
-            DAY,
+            DAY - timedelta(day),
             1,
             (0, at),
             rows=((("dose1", 5), ("dose2", 1), ("dose3", 0), ("dose4", 0)),),
             accepted_at=10 + at,
         )
-        for at, unit in enumerate(("a1", "a2", "b1"))
+        for at, (unit, day) in enumerate(product(("a1", "a2", "b1"), range(days)))
     ]
     records = [encode_figure(as_figure(CATALOGUE, one)) for one in sent]
-    ledger.fold(read_columns(Packed.of(records)), np.arange(3))
+    ledger.fold(read_columns(Packed.of(records)), np.arange(len(sent)))
     return ledger
 
 
@@ -56,6 +61,26 @@ def test_restored_ledger_sends_the_same_totals(tmp_path: Path) -> None:
     assert ledger.next_offset == checkpoints.next_offset() == 3
     assert checkpoints.last_record() == LastRecord.of(2, 99, b"x")
     assert ledger.totals().values == filled().totals().values
+
+
+def test_header_that_pages_share_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    parse = np.lib.format.read_array_header_1_0
+
+    def counting(stream: io.BytesIO) -> Any:
+        parsed.append(stream.getvalue())
+        return parse(stream)
+
+    checkpoints = Checkpoints(tmp_path, HERE)
+    assert checkpoints.hold()
+    checkpoints.save(filled(days=50), None)
+    checkpoint._header.cache_clear()
+    monkeypatch.setattr(np.lib.format, "read_array_header_1_0", counting)
+    ledger = Ledger(CATALOGUE)
+    checkpoints.load(ledger)
+    assert len(ledger.pages) == 50
+    assert len(parsed) == len(set(parsed)) < 12
+    assert ledger.totals().values == filled(days=50).totals().values
 
 
 def test_without_a_checkpoint_the_ledger_stays_empty(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from tests.faults.campaign import story
 from tests.faults.campaign.accounts import accounts
 from tests.faults.campaign.history import FILE as HISTORY
 from tests.faults.campaign.journal import Journal
+from tests.faults.campaign.politeness import stand_back
 from tests.faults.harness import Running
 from tests.support.waiting import eventually
 
@@ -96,6 +97,7 @@ class Callers:
             assert not thread.is_alive(), f"{thread.name} still waits for 202"
 
     def _run(self, units: Sequence[UnitCode]) -> None:
+        stand_back()
         known: dict[Series, tuple[Revision, bytes]] = {}
         with httpx.Client(base_url=self._url, timeout=_ANSWER_WITHIN_S) as client:
             for send in self._sends(units):

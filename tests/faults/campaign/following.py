@@ -22,6 +22,7 @@ from schemas.log import Record, TopicReader
 from schemas.read_model import ReadModelError
 from schemas.report import Millis
 from tests.faults.campaign.history import Ended, Event, History, Outage
+from tests.faults.campaign.politeness import stand_back
 
 LAST_LOOK_WITHIN_S = 60.0
 _ENDS_WITHIN_S = LAST_LOOK_WITHIN_S + 60.0
@@ -76,6 +77,7 @@ class Observer(ABC):
             self.failure = self.failure or TimeoutError(f"observer {self.name} does not end")
 
     def _run(self) -> None:
+        stand_back()
         try:
             while not self._ending.wait(self._every_s if self._dark_since is None else _AGAIN_AFTER_S):
                 self._try(last=False)

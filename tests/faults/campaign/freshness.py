@@ -36,7 +36,7 @@ from tests.faults.load import PROBE_DAY, PROBE_FORM, PROBE_ROOT
 from tests.support.waiting import eventually
 
 _UNDER = UnitCode("01")
-_LOOK_EVERY_S = 0.05
+_LOOK_EVERY_S = 0.1
 _TAKEN_WITHIN_S = 10.0
 NUMBER = 99
 """Of the probe among the nodes."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 import threading
 import time
 
+from kafka.errors import KafkaError
+
 from deploy.stack import ProcessState
+from deploy.topic_set import admin_client
+from schemas.topics import FIGURES, REPORTS
+from tests.faults.campaign.kinds import Kind
 from tests.faults.campaign.registry import FAULTS, Skipped, Wound
 from tests.faults.campaign.schedule import Planned
 from tests.faults.campaign.site import Site
@@ -13,11 +18,14 @@ from tests.support.waiting import eventually
 
 _READY_WITHIN_S = 120.0
 _MIDST_AFTER_S = 1.0
-_ASK_EVERY_S = 0.03
+_ASK_EVERY_S = 0.1
 
 
-def all_ready(here: Site) -> None:
-    """Every part does its work before the next fault, so that recoveries are told apart."""
+def all_ready(here: Site, after: Kind | None) -> None:
+    """Every part does its work before the next fault, so that recoveries are told apart.
+
+    `after`: the kind of the fault before. Brokers are waited for where it was theirs.
+    """
 
     def ready() -> bool:
         return all(
@@ -25,7 +33,21 @@ def all_ready(here: Site) -> None:
             for name in ("ingest-1", "rollup-1", "rollup-2", "read-model", "gateway")
         )
 
-    eventually(ready, _READY_WITHIN_S, 0.05)
+    eventually(ready, _READY_WITHIN_S, 0.1)
+    if after is Kind.BROKER and here.cluster is not None:
+        eventually(lambda: _in_sync(here), _READY_WITHIN_S, 1.0)
+
+
+def _in_sync(here: Site) -> bool:
+    """Whether every replica of what is reported and counted has all of it."""
+    settings = here.settings
+    try:
+        with admin_client(settings.bootstrap) as admin:
+            described = admin.describe_topics([settings.topic(topic) for topic in (REPORTS, FIGURES)])
+    except KafkaError:
+        return False
+    parts = [part for topic in described for part in topic["partitions"]]
+    return bool(parts) and all(len(part["isr_nodes"]) == here.brokers for part in parts)
 
 
 class Midst:

@@ -38,6 +38,7 @@ from schemas.unit import UnitCode
 from tests.faults.campaign import story
 from tests.faults.campaign.history import FILE as HISTORY
 from tests.faults.campaign.journal import Journal, JournalOutbox, true_ms
+from tests.faults.campaign.politeness import stand_back
 
 log = logging.getLogger("node")
 
@@ -209,4 +210,5 @@ def _turn_clock(offset_ms: int) -> None:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("kafka").setLevel(logging.ERROR)
+    stand_back()
     Node(Path(sys.argv[1])).run()

@@ -23,6 +23,7 @@ from tests.faults.campaign import story
 from tests.faults.campaign.accounts import accounts
 from tests.faults.campaign.history import FILE as HISTORY
 from tests.faults.campaign.journal import Journal
+from tests.faults.campaign.politeness import stand_back
 from tests.faults.harness import Running
 from tests.support.agent import STEADY_S, OfficeAgent, register
 from tests.support.waiting import eventually
@@ -112,6 +113,7 @@ class Office:
         self._journal.close()
 
     def _drop_all(self) -> None:
+        stand_back()
         known: dict[Series, tuple[Revision, str]] = {}
         for number, send in enumerate(self._sends()):
             if self._ending.is_set():

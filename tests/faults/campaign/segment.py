@@ -79,13 +79,14 @@ class Segment:
         return self.result
 
     def _suffer(self, here: Site) -> None:
-        began = time.monotonic()
+        began, before = time.monotonic(), None
         try:
             for planned in self.plan or ():
                 if time.monotonic() - began > self.minutes * 60:
                     break
-                all_ready(here)
+                all_ready(here, before)
                 self._one(here, planned, began)
+                before = FAULTS[planned.fault].kind
         except AssertionError as error:
             self._note(here, f"parts are not ready again: {error}")
         finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 from deploy.errors import StackError
 from tests.faults.campaign.growth import ON_DISK
 from tests.faults.campaign.office import AGENT
+from tests.faults.campaign.politeness import stand_back
 from tests.faults.campaign.results import Result
 from tests.faults.campaign.site import Site
 from tests.faults.harness import peak_mb, resident_mb
@@ -42,6 +43,7 @@ class Sizes:
         self._thread.join()
 
     def _run(self) -> None:
+        stand_back()
         began = time.monotonic()
         while not self._over.wait(_SAMPLE_EVERY_S):
             minute = int((time.monotonic() - began) / 60)
