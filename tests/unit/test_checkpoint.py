@@ -74,6 +74,7 @@ def test_header_that_pages_share_is_parsed_once(tmp_path: Path, monkeypatch: pyt
     checkpoints = Checkpoints(tmp_path, HERE)
     assert checkpoints.hold()
     checkpoints.save(filled(days=50), None)
+    checkpoints.release()
     checkpoint._header.cache_clear()
     monkeypatch.setattr(np.lib.format, "read_array_header_1_0", counting)
     ledger = Ledger(CATALOGUE)
