@@ -1,18 +1,26 @@
 """How fresh totals are: communes in as many partitions of `figures` as there are report a number, the nation shows it.
 
-One commune alone would look through the partitions on its own way up only, and miss a worker that owns the others.
+One commune alone would look through the partitions on its own way up only, and miss a worker that owns the others. The
+probe is a process of its own: beside observers and senders its looks would wait for them, by seconds.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from consumers.read_model.database import FILE_NAME
 from consumers.read_model.reader import SqliteReadModel
+from deploy.bound import bound_to_this_process
 from deploy.operator_key import operator_key
+from deploy.parts import CHECKOUT
 from producers.errors import PublishError
 from producers.keys import FILE as KEYS
 from producers.keys import NodeKeys
@@ -38,11 +46,12 @@ from tests.support.waiting import eventually
 _UNDER = UnitCode("01")
 _LOOK_EVERY_S = 0.1
 _TAKEN_WITHIN_S = 10.0
+_SETTINGS = "settings.json"
 NUMBER = 99
 """Of the probe among the nodes."""
 
 
-class Freshness:
+class Probe:
     """Sends a number, then the next, and looks for their sum. `settings` name a way to the brokers that stays open.
 
     Keys, outbox and producer are kept open, so that what is measured is the way of the report and not its preparation.
@@ -118,6 +127,60 @@ class Freshness:
             return
 
 
+class Freshness:
+    """The probe's process, and what it is asked. `settings` name a way to the brokers that stays open."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.history = folder / HISTORY
+        (folder / _SETTINGS).write_text(settings.model_dump_json(), "utf-8")
+        with (folder / "probe.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*bound_to_this_process(), sys.executable, "-m", __name__, str(folder)],
+                cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+            )  # fmt: skip
+        self.shown_at = 0.0
+        """When the newest number that was asked for was shown, by the monotonic clock, which all processes share."""
+
+    def within(self, within_s: float) -> float:
+        """Send the next number, wait until the nation shows it, return the seconds from now to then.
+
+        Raises AssertionError where it takes longer.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        began = time.monotonic()
+        self._process.stdin.write(f"{within_s}\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the probe ended with {self._process.wait(10)}")
+        said: dict[str, Any] = json.loads(line)
+        if "late" in said:
+            raise AssertionError(said["late"])
+        self.shown_at = float(said["at"])
+        return self.shown_at - began
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+
+def _serve(folder: Path) -> None:
+    """A line in, with how many seconds it may take; a line out."""
+    settings = Settings.model_validate_json((folder / _SETTINGS).read_text("utf-8"))
+    probe = Probe(settings, folder)
+    for line in sys.stdin:
+        try:
+            probe.within(float(line))
+        except (AssertionError, PublishError) as error:
+            said: dict[str, Any] = {"late": " ".join(str(error).split())}
+        else:
+            said = {"at": time.monotonic()}
+        print(json.dumps(said), flush=True)
+    probe.close()
+
+
 def _spread(catalogue: Catalogue, partitions: int) -> list[UnitCode]:
     """One commune for each partition of `figures` in which districts of one province meet."""
     found: dict[int, UnitCode] = {}
@@ -127,3 +190,9 @@ def _spread(catalogue: Catalogue, partitions: int) -> list[UnitCode]:
             found.setdefault(partition_of(district.encode(), partitions), communes[0])
     assert len(found) == partitions, found
     return [found[partition] for partition in sorted(found)]
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("kafka").setLevel(logging.ERROR)
+    _serve(Path(sys.argv[1]))

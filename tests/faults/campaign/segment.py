@@ -126,7 +126,7 @@ class Segment:
         except AssertionError as error:
             self._note(here, f"{name} ({wound.target}): {error}")
             return -1.0
-        return time.monotonic() - wound.at
+        return here.fresh.shown_at - wound.at
 
     def _note(self, here: Site, what: str) -> None:
         """Something took longer than it may, whatever happens afterwards."""
