@@ -23,9 +23,9 @@ _ARRIVALS = """SELECT own.unit, slot, revision, source_partition, source_offset,
 FROM own JOIN pages ON own.page = pages.page
 WHERE pages.form = ? AND pages.scope = ? AND pages.line = ? AND pages.period = ?"""
 _DECISIONS = """SELECT regime, unit, period, decided, until, by_unit, reason, recorded_at, issued_at
-FROM decisions ORDER BY acts_offset"""
+FROM decisions ORDER BY recorded_at, acts_partition, acts_offset"""
 _RETURNS = """SELECT source_partition, source_offset, unit, until, by_unit, reason, recorded_at, issued_at
-FROM returns ORDER BY acts_offset"""
+FROM returns ORDER BY recorded_at, acts_partition, acts_offset"""
 
 _APPROVALS = """SELECT source_partition, source_offset, unit, approved, by_unit, reason, recorded_at, issued_at
 FROM approvals WHERE unit = ? ORDER BY recorded_at, acts_partition, acts_offset"""

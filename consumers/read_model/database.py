@@ -15,7 +15,7 @@ from pathlib import Path
 from schemas.read_model import NotReady
 
 FILE_NAME = "read-model.sqlite"
-LAYOUT = 4
+LAYOUT = 5
 """Raised with every change of the tables; another layout is refused, `rebuild` makes it anew."""
 
 _TABLES = """
@@ -59,13 +59,15 @@ CREATE TABLE rejections (
     field TEXT NOT NULL, detail_vi TEXT NOT NULL, detail_en TEXT NOT NULL, accepted_at INTEGER NOT NULL,
     PRIMARY KEY (source_partition, source_offset)) WITHOUT ROWID;
 CREATE TABLE decisions (
-    acts_offset INTEGER PRIMARY KEY, recorded_at INTEGER NOT NULL, issued_at INTEGER NOT NULL, regime TEXT NOT NULL,
-    unit TEXT NOT NULL, period TEXT NOT NULL, decided TEXT NOT NULL, until INTEGER, by_unit TEXT NOT NULL,
-    reason TEXT NOT NULL);
+    acts_partition INTEGER NOT NULL, acts_offset INTEGER NOT NULL, recorded_at INTEGER NOT NULL,
+    issued_at INTEGER NOT NULL, regime TEXT NOT NULL, unit TEXT NOT NULL, period TEXT NOT NULL, decided TEXT NOT NULL,
+    until INTEGER, by_unit TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (recorded_at, acts_partition, acts_offset)) WITHOUT ROWID;
 CREATE TABLE returns (
-    acts_offset INTEGER PRIMARY KEY, recorded_at INTEGER NOT NULL, issued_at INTEGER NOT NULL,
-    source_partition INTEGER NOT NULL, source_offset INTEGER NOT NULL, unit TEXT NOT NULL, until INTEGER,
-    by_unit TEXT NOT NULL, reason TEXT NOT NULL);
+    acts_partition INTEGER NOT NULL, acts_offset INTEGER NOT NULL, recorded_at INTEGER NOT NULL,
+    issued_at INTEGER NOT NULL, source_partition INTEGER NOT NULL, source_offset INTEGER NOT NULL, unit TEXT NOT NULL,
+    until INTEGER, by_unit TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (recorded_at, acts_partition, acts_offset)) WITHOUT ROWID;
 CREATE TABLE approvals (
     acts_partition INTEGER NOT NULL, acts_offset INTEGER NOT NULL, recorded_at INTEGER NOT NULL,
     issued_at INTEGER NOT NULL, source_partition INTEGER NOT NULL, source_offset INTEGER NOT NULL, unit TEXT NOT NULL,

@@ -50,8 +50,8 @@ ON CONFLICT DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, 
     detail = excluded.detail, highest_revision = excluded.highest_revision, figures_offset = excluded.figures_offset
 WHERE excluded.figures_offset < figures_offset"""
 _REJECTION = "INSERT INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-_DECISION = "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_RETURN = "INSERT INTO returns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_DECISION = "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_RETURN = "INSERT INTO returns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _APPROVAL = "INSERT INTO approvals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _LOCK = "INSERT INTO locks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _CATALOGUE = """INSERT INTO catalogue VALUES (1, ?, ?, ?, ?)
@@ -335,11 +335,11 @@ class Store:
             match act.body:
                 case ObligationDecided() as about:
                     self._connection.execute(
-                        _DECISION, (record.offset, *times, about.regime, about.unit, about.period, about.decided.value,
+                        _DECISION, (*place, *times, about.regime, about.unit, about.period, about.decided.value,
                                     about.until, about.by, about.reason))  # fmt: skip
                 case ReportReturned(source, unit, until, by, reason):
                     self._connection.execute(
-                        _RETURN, (record.offset, *times, source.partition, source.offset, unit, until, by, reason)
+                        _RETURN, (*place, *times, source.partition, source.offset, unit, until, by, reason)
                     )
                 case ReportApproved(source, unit, approved, by, reason):
                     self._connection.execute(

@@ -14,9 +14,11 @@ import pytest
 
 from consumers.export import Layout, as_text, figure_lines, receipt_lines
 from consumers.read_model import filling
+from consumers.read_model.arrivals import decisions, returns
 from consumers.read_model.database import FILE_NAME, DatabaseRefused, open_writer
-from consumers.read_model.store import Overtaken
+from consumers.read_model.store import Overtaken, Store
 from schemas import failpoint
+from schemas.act import Decided, ObligationDecided, ReportReturned
 from schemas.catalogue import Catalogue
 from schemas.codec import NotDecodable, encode_receipts
 from schemas.figure import Slot, State
@@ -26,6 +28,7 @@ from schemas.period import PeriodText
 from schemas.precedence import Outcome
 from schemas.read_model import FigureQuery, FigureRow, NotReady, RowKind, UnknownForm, UnknownUnit
 from schemas.receipt import Receipt
+from schemas.register import Registers
 from schemas.report import Cell, Digest, KeyId, Millis, Offset, Revision, Source
 from schemas.signature import Ed25519Key
 from schemas.topics import ACTS, FIGURES, RECEIPTS, REJECTED
@@ -34,7 +37,9 @@ from tests.support import tam_duong
 from tests.support.figures import Sent
 from tests.support.read_model import (
     ALL_PARTITIONS,
+    CLUSTER,
     DAYS,
+    OPERATOR,
     TOPIC_IDS,
     FigureLog,
     catalogue_act,
@@ -42,6 +47,7 @@ from tests.support.read_model import (
     reading,
     store_at,
 )
+from tests.support.signed import act_record
 
 DAY = DAYS[0]
 PERIOD = PeriodText(DAY.isoformat())
@@ -516,3 +522,26 @@ def test_a_sum_over_a_change_of_a_code_list_is_told_under_the_newer_codes(tmp_pa
     assert [row.dims[at] for row in each] == ["astrazeneca", "comirnaty"]
     assert summed.dims[at] == "comirnaty"
     assert summed.measures == tuple(2 * (cell or 0) for cell in each[0].measures)
+
+
+def test_acts_at_one_offset_of_two_partitions_are_both_stored(path: Path) -> None:
+    store = Store(open_writer(path), Registers(OPERATOR.public, 0))
+    store.adopt(CLUSTER, TOPIC_IDS, [*ALL_PARTITIONS, (ACTS, 1)])
+    until = Millis(9)
+    acts = {
+        (ACTS, partition): [
+            Record(ACTS, partition, Offset(at), Millis(5), act.key, act.value, act.headers)
+            for at, act in enumerate(
+                act_record(body, f"{partition}/{body.reason}", OPERATOR)
+                for body in (
+                    ObligationDecided("day", unit, PERIOD, Decided.EXTENDED, until, UnitCode("A"), "mất điện"),
+                    ReportReturned(Source(partition, Offset(0)), unit, until, UnitCode("A"), "sai số"),
+                )
+            )
+        ]
+        for partition, unit in enumerate((UnitCode("a1"), UnitCode("a2")))
+    }
+    store.apply(acts)
+    with closing(open_writer(path)) as database:
+        assert [one.about.unit for one in decisions(database)] == ["a1", "a2"]
+        assert [one.about.unit for one in returns(database)] == ["a1", "a2"]
