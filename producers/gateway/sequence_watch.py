@@ -72,7 +72,7 @@ class SequenceWatch:
                 self._follow(sequences)
         except NotReady:
             return
-        except (LogUnreachable, KafkaError, OutboxError, sqlite3.OperationalError, OSError) as error:
+        except (LogUnreachable, KafkaError, OutboxError, sqlite3.DatabaseError, OSError) as error:
             if not self._failing:
                 logger.warning("gaps and forks are not looked for: %s: %s; trying again", type(error).__name__, error)
             self._failing = str(error)
