@@ -10,6 +10,7 @@ from datetime import date, datetime
 
 from schemas.catalogue import ZONE
 from schemas.period import Period, PeriodType
+from schemas.principal import Role
 from schemas.report import Kind, Millis
 
 _LEVELS = {"nation": "Cả nước", "province": "Cấp tỉnh", "district": "Cấp huyện", "commune": "Cấp xã"}
@@ -21,6 +22,14 @@ _LINES = {
     "insurance": "bảo hiểm xã hội",
     "party": "Đảng",
 }
+ROLES = {
+    Role.CLERK: "người báo cáo",
+    Role.APPROVER: "lãnh đạo duyệt",
+    Role.SUPERIOR: "cấp trên",
+    Role.SUPERVISOR: "giám sát (chỉ xem)",
+    Role.OPERATOR: "vận hành",
+}
+"""What an account is there for."""
 _UNITS_OF_MEASURE = {
     "person": "người",
     "dose": "liều",

@@ -24,6 +24,7 @@ from producers.entry.frame import (
 )
 from producers.entry.second_factor import SecondFactors, address_of
 from producers.gateway.refusal import Language, Refusal, Slug
+from schemas import words
 
 _VISIT_S = 3600
 _YEAR_S = 365 * 86_400
@@ -84,7 +85,7 @@ class Login:
         name = visit.caller.name
         return self._frame.page(
             "account.html", visit, status, secret=secret, otpauth=address_of(name, secret) if secret else "",
-            fault=fault, has_second=self._factors.needed(name),
+            fault=fault, has_second=self._factors.needed(name), role_words=words.ROLES,
         )  # fmt: skip
 
     async def change(self, visit: Visit) -> Response:

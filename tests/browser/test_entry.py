@@ -210,6 +210,7 @@ def test_head_with_a_second_factor_gives_a_draft_back_and_approves_the_next(site
     page.get_by_role("button", name="Điền 0 vào ô trống").click()
     page.get_by_role("button", name="Gửi báo cáo").click()
     expect(page.get_by_text("Chờ lãnh đạo duyệt").first).to_be_visible()
+    expect(page.get_by_text("Đã điền lại số nhập dở")).to_have_count(0)
     site.shot(page, "waits")
     with closing(site.visit()) as context:
         head = context.new_page()
@@ -241,6 +242,7 @@ def test_head_with_a_second_factor_gives_a_draft_back_and_approves_the_next(site
 def _second_factor(site: Site, page: Page) -> pyotp.TOTP:
     """Turned on as its owner does it; a login without a code is refused from then on."""
     page.goto("/account")
+    expect(page.locator("main")).to_contain_text("lãnh đạo duyệt, đơn vị 03424, mọi biểu")
     page.get_by_role("button", name="Bật xác thực hai bước").click()
     secret = page.locator("#secret").text_content()
     assert secret is not None

@@ -53,6 +53,12 @@ function button(text, work) {
 async function findDraft() {
   const draft = await one("drafts", [account, here]);
   if (!draft || document.getElementById("summary")) return;
+  const shown = fieldsOf(sheet);
+  if (Object.entries(draft.fields).every(([name, text]) => name === "key" || shown[name] === text)) {
+    // The page has it all already: what was just submitted for approval, for one.
+    await drop("drafts", [account, here]);
+    return;
+  }
   const newer = draft.fields.after !== sheet.elements.after.value;
   const place = notice(
     newer ? say(`Có số nhập dở lúc ${clock(draft.at)}, nhưng báo cáo đã có bản mới hơn.`, `Numbers typed at ${clock(draft.at)} are kept, but the report has another revision by now.`)
