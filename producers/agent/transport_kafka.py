@@ -108,7 +108,8 @@ class KafkaTransport:
     def _lacking(self, kid: KeyId) -> str:
         """Why nothing signed with a key would count now; empty where it would.
 
-        A key is in force a while after its act by the broker's clock, so surely as long after it was seen here.
+        A key is in force a while after its act by the broker's clock, so surely as long after it was seen here: that
+        moment is waited for.
         """
         entry = self._registers.key(kid) or self._refreshed().key(kid)
         if entry is None:
@@ -117,7 +118,8 @@ class KafkaTransport:
             return f"key {kid} is revoked: {entry.reason}"
         seen = self._known_since.setdefault(kid, time.monotonic())
         late_s = self._settings.act_delay_ms / 1000 + _IN_FORCE_AFTER_S - (time.monotonic() - seen)
-        return f"key {kid} is in force in a moment" if late_s > 0 else ""
+        time.sleep(max(0.0, late_s))
+        return ""
 
     def _begin_receipts(self, store: AgentStore) -> None:
         """A new outbox waits for no receipt that is there already."""

@@ -28,7 +28,10 @@ _WIDTH = 120
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """A failure that was found. `segments`: the results that showed it, as SEED@COMMIT."""
+    """A failure that was found. `segments`: the results that showed it, as SEED@COMMIT.
+
+    `only_times`: what it spoilt there is how long recoveries took, and nothing else.
+    """
 
     found_by: str
     seen: str
@@ -36,6 +39,7 @@ class Bug:
     mended: str
     test: str = ""
     segments: list[str] = field(default_factory=list)
+    only_times: bool = False
 
 
 def read_bugs(path: Path = BUGS) -> list[Bug]:
@@ -47,11 +51,13 @@ def read_bugs(path: Path = BUGS) -> list[Bug]:
 def page(words: str, results: Sequence[Result], bugs: Sequence[Bug]) -> str:
     """The whole page: each mark in the words replaced by its part. What was stopped halfway proves nothing."""
     results = [result for result in results if result.verdict != STOPPED]
-    explained = {name for bug in bugs for name in bug.segments}
+    explained = {name for bug in bugs if not bug.only_times for name in bug.segments}
     standing = [result for result in results if _name(result) not in explained]
+    slowed = {name for bug in bugs if bug.only_times for name in bug.segments}
+    timed = [result for result in results if _name(result) not in slowed]
     bad = [result for result in results if result.verdict != PROVED and _name(result) not in explained]
     parts = {
-        "asked": asked(results, standing, bugs),
+        "asked": asked(results, standing, timed, bugs),
         "summary": _summary(standing, len(results) - len(standing)),
         "kinds": _kinds(results),
         "recovery": _recovery(results),

@@ -24,7 +24,9 @@ FORMS = (FormId("testing-daily"), FormId("vaccination-daily"))
 MIXED_FORM = FormId("campaign-daily")
 FIRST_DAY = date(2021, 2, 1)
 CLOCK_FROM = date(2023, 1, 1)
-OFFLINE_FROM = date(2024, 1, 1)
+OFFLINE_FROM = date(2023, 6, 1)
+OFFLINE_WINDOWS = 20
+"""So many windows of 30 days end before the districts do, on 2025-07-01; then the first one comes again."""
 MIXED_FROM = date(2021, 5, 1)
 """The second version is in force from June on."""
 

@@ -6,6 +6,7 @@ import os
 from random import Random
 
 from producers.outbox import FILE as OUTBOX
+from tests.faults.campaign import story
 from tests.faults.campaign.kinds import Kind
 from tests.faults.campaign.node import DATA
 from tests.faults.campaign.registry import Wound, fault
@@ -18,7 +19,7 @@ _DAYS_OFFLINE = 30
 def offline(site: Site, random: Random) -> Wound:
     node = site.node(random)
     turn = site.next_turn()
-    node.order(order="offline", days=_DAYS_OFFLINE, turn=turn, **{"from": turn * _DAYS_OFFLINE})
+    node.order(order="offline", days=_DAYS_OFFLINE, turn=turn, **{"from": turn % story.OFFLINE_WINDOWS * _DAYS_OFFLINE})
     return Wound(node.name, "the acknowledgement of all of it")
 
 
