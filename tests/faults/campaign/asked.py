@@ -76,15 +76,13 @@ def _recovery(what: str, bound_s: float, clean: Sequence[Recovery], everywhere: 
         return _line(what, "none", False)
     worst = _p99(clean)
     undisturbed = [one for one in clean if one.others < UNDISTURBED]
-    shown = (
-        f"{worst:.1f} s of {len(clean)}; {_in_words(undisturbed)} while other work had less than a tenth of the "
-        f"machine; {_p99(everywhere):.1f} s of all {len(everywhere)}, with those that bugs made longer"
-    )
+    shown = f"{worst:.1f} s of {len(clean)} ({_in_words(undisturbed)} on a quiet machine); "
+    shown += f"{_p99(everywhere):.1f} s of {len(everywhere)} with what bugs held up"
     return _line(what, shown, worst < bound_s)
 
 
 def _in_words(found: Sequence[Recovery]) -> str:
-    return f"{_p99(found):.1f} s of the {len(found)}" if found else "none"
+    return f"{_p99(found):.1f} s of {len(found)}" if found else "none"
 
 
 def _p99(found: Sequence[Recovery]) -> float:
