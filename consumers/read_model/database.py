@@ -189,7 +189,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60, isolation_level=None, check_same_thread=False
     )
     connection.execute("PRAGMA query_only = ON")
-    connection.execute("PRAGMA cache_size = -65536")
+    connection.execute("PRAGMA cache_size = -32768")
     # Never mapped: a file that is cut short under a mapping ends the process (SIGBUS) instead of the question.
     connection.execute("PRAGMA mmap_size = 0")
     layout = connection.execute("PRAGMA user_version").fetchone()[0]
