@@ -46,17 +46,22 @@ def arm(site: Site, point: str, text: str) -> None:
     aside.rename(site.armed / point)
 
 
-def at_point(point: str, role: str, site: Site, random: Random) -> Wound:
-    """Killed at a named point."""
-    names = {"rollup": ROLLUPS, "node": ()}.get(role, (role,))
-    before = {name: site.running.pid_or_none(name) for name in names}
-    arm(site, point, str(random.randrange(1, 6)))
+def _killed_at(site: Site, point: str, passes: int) -> float:
+    """Arm a failpoint and wait until somebody is killed there; the moment by the monotonic clock."""
+    arm(site, point, str(passes))
     armed = site.armed / point
     try:
         eventually(lambda: not armed.exists(), _PASSED_WITHIN_S, 0.005)
     finally:
         armed.unlink(missing_ok=True)
-    at = time.monotonic()
+    return time.monotonic()
+
+
+def at_point(point: str, role: str, site: Site, random: Random) -> Wound:
+    """Killed at a named point."""
+    names = {"rollup": ROLLUPS, "node": ()}.get(role, (role,))
+    before = {name: site.running.pid_or_none(name) for name in names}
+    at = _killed_at(site, point, random.randrange(1, 6))
     if role == "node":
         return Wound("a node or the gateway", "the kill", at)
     victim = eventually(lambda: _gone(before), 10, 0.002)
@@ -75,13 +80,7 @@ for _point, _role in POINTS.items():
 
 def agent_at_point(point: str, site: Site, random: Random) -> Wound:
     """The agent killed at a step of a submission."""
-    arm(site, point, str(random.randrange(1, 4)))
-    armed = site.armed / point
-    try:
-        eventually(lambda: not armed.exists(), _PASSED_WITHIN_S, 0.005)
-    finally:
-        armed.unlink(missing_ok=True)
-    return _done_again(site, time.monotonic())
+    return _done_again(site, _killed_at(site, point, random.randrange(1, 4)))
 
 
 for _step in AGENT_POINTS:
