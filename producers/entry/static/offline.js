@@ -18,6 +18,17 @@ function fieldsOf(form) {
   return found;
 }
 
+// As the server wrote the page: what a browser fills in again after a reload is typed, and not there yet.
+function givenTo(form) {
+  const found = {};
+  for (const field of form.elements) {
+    if (!field.name) continue;
+    const chosen = field.options && ([...field.options].find((option) => option.defaultSelected) || field.options[0]);
+    found[field.name] = chosen ? chosen.value : field.defaultValue;
+  }
+  return found;
+}
+
 function fillIn(form, fields) {
   const more = document.getElementById("more");
   while (more && Number(form.elements.rows.value) < Number(fields.rows || 0)) addRow(more);
@@ -53,9 +64,9 @@ function button(text, work) {
 async function findDraft() {
   const draft = await one("drafts", [account, here]);
   if (!draft || document.getElementById("summary")) return;
-  const shown = fieldsOf(sheet);
-  if (Object.entries(draft.fields).every(([name, text]) => name === "key" || shown[name] === text)) {
-    // The page has it all already: what was just submitted for approval, for one.
+  const given = givenTo(sheet);
+  if (Object.entries(draft.fields).every(([name, text]) => name === "key" || given[name] === text)) {
+    // The server has it all already: what was just submitted for approval, for one.
     await drop("drafts", [account, here]);
     return;
   }
