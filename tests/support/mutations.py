@@ -55,7 +55,7 @@ def _change(random: Random, node: dict[str, Any]) -> None:
     elif random.random() < 0.2:
         node.pop(name, None)
     else:
-        node[name] = random.choice(_STRANGE)
+        node[name] = deepcopy(random.choice(_STRANGE))
 
 
 def _torn(random: Random, content: bytes) -> bytes:
